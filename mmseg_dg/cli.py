@@ -75,9 +75,13 @@ def usage() -> str:
 def tool_file(tool: str) -> Path:
     """The file of a tool, in the installed package or in a clone.
 
+    Args:
+        tool: Path below ``tools/``, as in :attr:`Verb.tool`.
+
     Raises:
         FileNotFoundError: It is in neither place.
     """
+    # an installed package keeps its tools in .mim, where mim looks for them
     places = [root / 'tools' / tool for root in (PACKAGE / '.mim', PACKAGE.parent)]
     for place in places:
         if place.is_file():
@@ -88,16 +92,27 @@ def tool_file(tool: str) -> Path:
 
 
 def hide_gpus_if_asked() -> None:
-    """Hide the GPUs where ``mmseg-dg ... --device cpu`` asks for it; a tool that is run as a
-    file does so itself."""
+    """Hide the GPUs from this process where its command line is ``mmseg-dg ... --device cpu`` (or
+    ``--gpus 0``, which is how mim says it).
+
+    The package calls this first when it is imported, since mmengine looks for GPUs once, on import.
+    By then it is too late for a tool that ``mmseg-dg`` runs; one that is run as a file
+    (``python tools/train.py``) hides them itself before it imports anything.
+    """
     if Path(sys.argv[0]).name == COMMAND and re.search(r'--(device[ =]cpu|gpus[ =]0)( |$)',
                                                        ' '.join(sys.argv)):
-        os.environ['CUDA_VISIBLE_DEVICES'] = '-1'
+        os.environ['CUDA_VISIBLE_DEVICES'] = '-1'  # no device has this number
 
 
 def run_file(path: Path, name: str, words: Sequence[str]) -> None:
-    """Run a tool as ``python path words`` does, under the name that its messages and help are to
-    show."""
+    """Run a tool in this process as ``python path words`` does.
+
+    Args:
+        path: The tool's file.
+        name: Takes the place of the file's name in ``sys.argv[0]``, so that the tool's help and
+            messages show ``mmseg-dg VERB``.
+        words: The tool's arguments.
+    """
     sys.argv = [name, *words]
     sys.path.insert(0, str(path.parent))  # where Python would look for modules beside a script
     scope = {'__name__': '__main__', '__file__': str(path), '__builtins__': __builtins__}
@@ -116,7 +131,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ('-h', '--help', 'help'):
         sys.stdout.write(usage())
-        return 0 if words else 2
+        return 0 if words else 2  # asked for help, or forgot the verb
     if words[0] == '--version':
         from mmseg_dg.version import __version__
         sys.stdout.write(f'{COMMAND} {__version__}\n')
@@ -125,7 +140,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     if verb is None:
         sys.stderr.write(f'{COMMAND}: no verb {words[0]!r}; there are {", ".join(VERBS)}\n')
         return 2
-    if words[1:] and words[1] in ('-h', '--help'):
+    if words[1:] and words[1] in ('-h', '--help'):  # the tool prints its own help below this line
         sys.stdout.write(f'example: {COMMAND} {words[0]} {verb.example}\n\n')
     run_file(tool_file(verb.tool), f'{COMMAND} {words[0]}', words[1:])
     return 0

@@ -10,6 +10,7 @@ builds from the wrong registry.
 from mmengine.registry import Registry
 from mmseg import registry as _mmseg
 
+#: Name of a registry -> packages that are imported before it is searched.
 _LOCATIONS = {
     'RUNNERS': ['mmseg_dg.engine'],
     'RUNNER_CONSTRUCTORS': [],
@@ -36,6 +37,7 @@ _LOCATIONS = {
 
 
 def _child(key: str) -> Registry:
+    """This package's registry for a key of ``_LOCATIONS``: a child of mmseg's of the same name."""
     parent = getattr(_mmseg, key)
     return Registry(parent.name, parent=parent, scope='mmseg_dg', locations=_LOCATIONS[key])
 

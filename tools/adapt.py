@@ -16,6 +16,7 @@ import os
 import re
 import sys
 
+# mmengine looks for a GPU once, when it is imported: hide the GPUs before that if the CPU is asked for
 if re.search(r'--device[ =]cpu( |$)', ' '.join(sys.argv)):
     os.environ['CUDA_VISIBLE_DEVICES'] = '-1'
 
@@ -39,17 +40,21 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
+    """Train (or only write the config), and print the file of the result."""
     args = parse_args()
+    # which of mmseg_dg.adapt, semi_adapt, semi and train the given sets of images ask for
     function, images = images_of(args)
     settings, classes = settings_of(args), classes_of(args)
     if args.suggest:
         found = mmseg_dg.suggest(**images, classes=classes, **settings)
         sys.stdout.write(f'{found}\n')
+        # what was given on the command line goes before what is suggested
         settings = {**found.settings, **settings, 'reasons': found.reasons, 'options': found.options}
     val = set_of(args.val) if args.val else None
     trained = function(**images, classes=classes, out=args.out, val=val, seed=args.seed, resume=args.resume,
                        overwrite=args.overwrite, early_stopping=args.early_stopping, start=not args.config_only,
                        **settings)
+    # None with --config-only: nothing was trained
     sys.stdout.write(f'{args.out}/config.py\n' if trained is None else f'{trained.file}\n')
 
 

@@ -49,7 +49,11 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 
 class Bars:
-    """``progress(what, done, total)`` of :func:`examine` on stderr: how far each stream is, and the time left."""
+    """``progress(what, done, total)`` of :func:`examine` on stderr: how far each stream is, and the time left.
+
+    Attributes:
+        bars: Stage (``what``) -> its line on the terminal.
+    """
 
     def __init__(self) -> None:
         self.bars: dict[str, Progress] = {}
@@ -57,11 +61,11 @@ class Bars:
     def __call__(self, what: str, done: int, total: int) -> None:
         if what not in self.bars:
             self.bars[what] = Progress(what, total)
-        self.bars[what].update(done - self.bars[what].done)
+        self.bars[what].update(done - self.bars[what].done)  # it counts steps that are new
 
 
 def option(key: str, value: str) -> str:
-    """``key=value`` that ``--cfg-options`` reads back from a shell."""
+    """``key=value`` quoted so that a shell and ``--cfg-options`` read back the same value."""
     if re.search(r'''[\s,'"()\[\]\\]''', value):  # mmengine would drop blanks and split at commas
         value = f'({value!r})'
     return shlex.quote(f'{key}={value}')
@@ -79,6 +83,12 @@ def load(args: argparse.Namespace) -> Config:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Examine the config's data, print the findings, write cleaned lists where asked.
+
+    Returns:
+        Exit status: 1 for faults that training would stop at (with --strict warnings as well), 2
+        where the config cannot be examined or the lists cannot be written.
+    """
     args = parse_args(argv)
     try:
         with contextlib.redirect_stdout(sys.stderr):  # mmengine logs to stdout, which is for the result
@@ -86,10 +96,11 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             weights = [Finding('weights', '', key, str(error)) for key, error in missing_weights(cfg)]
             report = examine(cfg, args.stream, args.quick, args.num_workers, args.ignore,
                              None if args.json else Bars(), config_findings=weights)
-            features = feature_lines(cfg)
+            features = feature_lines(cfg)  # of cached features; lines with ERROR are faults
     except ValueError as error:
         print(f'{args.config}: {error}', file=sys.stderr)
         return 2
+    # a refusal to write lists is told after the report, which is worth having all the same
     lists, refusal = {}, ''
     try:
         lists = write_fixed_lists(report, args.fix_list) if args.fix_list else {}

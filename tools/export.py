@@ -38,23 +38,25 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--argmax', action='store_true', help='graphs: give class ids instead of logits')
     parser.add_argument('--plain', action='store_true', help='graphs: the plain classifier of a network that samples')
     parser.add_argument('--no-compare', action='store_true', help='graphs: do not run the file beside the network')
-    return parser.parse_intermixed_args()
+    return parser.parse_intermixed_args()  # CHECKPOINT may stand behind the options
 
 
 def main() -> None:
+    """Write the file, and print its path, how well it agrees with the network, remarks, metadata."""
     args = parse_args()
     config, checkpoint = args.config, args.checkpoint
-    if checkpoint is None:
+    if checkpoint is None:  # CONFIG is the folder of a training, or a checkpoint
         config, checkpoint = model_files(config)
     done = export_network(config, checkpoint, args.to, args.out, name=args.name, network=args.network,
                           normalize=args.normalize, argmax=args.argmax, plain=args.plain,
                           compare=not args.no_compare)
     sys.stdout.write(f'{done.path}\n')
-    for line in ([f'compared with the network: {done.agreement}'] if done.agreement else []) + list(done.notes):
+    compared = [f'compared with the network: {done.agreement}'] if done.agreement else []
+    for line in [*compared, *done.notes]:
         sys.stdout.write(f'  {line}\n')
-    known = done.metadata
-    sys.stdout.write(f'  network "{known["network"]}", {len(known["classes"])} classes, score '
-                     f'{known["score"] or "not recorded"}, encoder: {known["encoder"]["license"]}\n')
+    metadata = done.metadata
+    sys.stdout.write(f'  network "{metadata["network"]}", {len(metadata["classes"])} classes, score '
+                     f'{metadata["score"] or "not recorded"}, encoder: {metadata["encoder"]["license"]}\n')
 
 
 if __name__ == '__main__':

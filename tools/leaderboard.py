@@ -31,6 +31,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> int:
+    """Run what is left of the suite and write its pages; exit status 1 where a run failed."""
     args = parse_args()
     suite = read_suite(args.suite)
     out = args.out or Path('work_dirs') / f'leaderboard_{suite.name}'

@@ -68,7 +68,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 
 def source_of(args: argparse.Namespace) -> Source:
-    """Where the data lie."""
+    """Where images, masks and lists of the dataset lie, and how many ids its masks have."""
     if args.dataset != 'folder':
         return SOURCES[args.dataset]
     return Source('folder', args.data_root, args.images, args.img_suffix or IMAGE_SUFFIXES, args.masks,
@@ -76,7 +76,7 @@ def source_of(args: argparse.Namespace) -> Source:
 
 
 def protocols_of(args: argparse.Namespace) -> list[Protocol]:
-    """What is to be made.
+    """The divisions that --protocol or --fraction asks for.
 
     Raises:
         ValueError: Neither or both of --protocol and --fraction, or an unknown protocol.
@@ -84,8 +84,9 @@ def protocols_of(args: argparse.Namespace) -> list[Protocol]:
     if bool(args.protocol) == (args.fraction is not None):
         raise ValueError('give --protocol (a published division) or --fraction (your own); --show lists the protocols')
     if args.fraction is not None:
-        name = args.name or (f'1_{1 / args.fraction:.0f}' if abs(1 / args.fraction - round(1 / args.fraction)) < 1e-9
-                             else f'percent_{args.fraction * 100:g}')
+        one_in = 1 / args.fraction
+        whole = abs(one_in - round(one_in)) < 1e-9  # 1/3 is no exact number
+        name = args.name or (f'1_{one_in:.0f}' if whole else f'percent_{args.fraction * 100:g}')
         return [Protocol(name, fraction=args.fraction)]
     if args.dataset == 'folder':
         raise ValueError("your own data have no published protocol: give --fraction, such as 1/8")
@@ -96,13 +97,26 @@ def protocols_of(args: argparse.Namespace) -> list[Protocol]:
 
 
 def make(args: argparse.Namespace, source: Source, protocol: Protocol, stems: Sequence[str]) -> Split:
-    """Draw or import one split, check it."""
+    """Draw or import one split, and check it and its masks; nothing is written.
+
+    Args:
+        args: Of the command line.
+        source: Where the data lie.
+        protocol: The division that is wanted.
+        stems: All training images.
+
+    Raises:
+        ValueError: The split or a mask is wrong.
+        FileNotFoundError: A list or a mask is missing.
+    """
     if args.import_from:
         split = import_split(args.import_from, source, stems)
     else:
+        # less a rounding error: 0.07 * 100 is a little more than 7
         count = protocol.labeled or math.ceil(len(stems) * protocol.fraction - 1e-9)
 
         def listed(name: Optional[str]) -> Optional[list[str]]:
+            """The stems in a list below the data root; None for no list."""
             return None if name is None else read_list(osp.join(args.data_root, name), 'make_split')
 
         if args.mode == 'blocks':
@@ -111,13 +125,15 @@ def make(args: argparse.Namespace, source: Source, protocol: Protocol, stems: Se
             split = draw_sequences(stems, count, args.seed, args.sequence)
         else:
             split = draw_split(stems, count, args.seed, listed(protocol.choose_from), listed(protocol.prefer) or ())
-    counted = protocol if not args.allow_incomplete and args.mode == 'random' else None
-    check_split(split, stems, counted)
+    # the published counts do not hold for incomplete data, nor for frames left out beside blocks
+    published = protocol if not args.allow_incomplete and args.mode == 'random' else None
+    check_split(split, stems, published)
     if not args.no_masks:
         pixels = check_masks(args.data_root, source, split.labeled, protocol.masks)
         present = pixels > 0
+        # of a folder whose number of classes was not given, absent ids mean nothing
         if args.dataset != 'folder' or args.classes < 255:
-            absent = [i for i, there in enumerate(present) if not there]
+            absent = [i for i, has_pixels in enumerate(present) if not has_pixels]
             print(f'  {int(present.sum())} of {len(present)} ids in the labeled masks'
                   + (f'; none of {absent}' if absent else ''))
     return split
@@ -129,7 +145,8 @@ def parse_count(text: str) -> Union[int, float]:
 
 
 def hold_out(args: argparse.Namespace, source: Source, stems: Sequence[str]) -> Split:
-    """Images for training and, drawn at random or in blocks, for validation; all have masks.
+    """Images for training (``labeled`` of the split) and, drawn at random or in blocks, for
+    validation (``unlabeled``); all have masks.
 
     Raises:
         ValueError: Nothing would be left on one side, or options of another division.
@@ -146,6 +163,7 @@ def hold_out(args: argparse.Namespace, source: Source, stems: Sequence[str]) -> 
         drawn = draw_sequences(stems, count, args.seed, args.sequence)
     else:
         drawn = draw_split(stems, count, args.seed)
+    # those that were drawn are for validation: the second list
     split = Split(drawn.unlabeled, drawn.labeled, drawn.unused)
     check_split(split, stems)
     if not args.no_masks:
@@ -154,7 +172,9 @@ def hold_out(args: argparse.Namespace, source: Source, stems: Sequence[str]) -> 
 
 
 def write_held_out(args: argparse.Namespace, source: Source, home: str) -> None:
-    """Draw, write, say what was written."""
+    """Draw the images held out for validation, write ``train.txt`` and ``val.txt`` into a folder
+    below ``home``, and print what was written.
+    """
     split = hold_out(args, source, training_stems(args.data_root, source))
     folder = osp.join(home, (args.name or 'train_val') + (f'_seed{args.seed}' if args.seed else ''))
     paths = write_split(folder, split, args.overwrite, ('train', 'val'))
@@ -163,6 +183,7 @@ def write_held_out(args: argparse.Namespace, source: Source, home: str) -> None:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Make and write the divisions that are asked for; exit status 1 where one is refused."""
     args = parse_args(argv)
     if args.show:
         for protocol in PROTOCOLS.get(args.dataset, {}).values():

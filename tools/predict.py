@@ -40,12 +40,12 @@ def parse_args() -> argparse.Namespace:
                         help='also write label_free.csv: scores of the predictions that need no labels')
     parser.add_argument('--batch-size', type=int, default=1, metavar='N', help='images at once (default: 1)')
     parser.add_argument('--device', metavar='NAME', help='cpu, cuda, cuda:1, ... (default: a GPU if there is one)')
-    return parser.parse_intermixed_args()
+    return parser.parse_intermixed_args()  # paths may stand before and behind the options
 
 
 def main() -> None:
     args = parse_args()
-    if args.checkpoint is None:
+    if args.checkpoint is None:  # CONFIG is a folder, a checkpoint or an exported file
         model = load(args.config, args.device).model
     else:
         model = load_model(args.config, args.checkpoint, args.device)

@@ -37,6 +37,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> int:
+    """Prepare the files that are named, or list all known ones; exit status 1 where one failed."""
     args = parse_args()
     failed = 0
     for name in args.names:

@@ -51,18 +51,28 @@ def parse_args() -> argparse.Namespace:
 
 
 def tolerance(text: str) -> tuple[str, float]:
+    """``KIND=VALUE`` of the command line as (kind or quantity, number of at least 0).
+
+    Raises:
+        argparse.ArgumentTypeError: The text is not of this form; argparse shows the message.
+    """
     name, _, value = text.rpartition('=')
     try:
         result = float(value)
     except ValueError:
         result = -1.
-    if not name or not result >= 0:
+    if not name or not result >= 0:  # "not >=" refuses NaN as well
         raise argparse.ArgumentTypeError(f'{text!r} is not of the form KIND=VALUE with a number of at least 0')
     return name, result
 
 
 def float64_check(record: Path, kind: str) -> dict[str, Any]:
-    """The entry of a kind of network in ``*_fp64_check.json`` beside a record; empty where there is none."""
+    """What ``*_fp64_check.json`` beside a record says of a kind of network; empty where it is not there.
+
+    The file holds, for each kind, results of the official step in double precision and
+    ``zero_gradient_params``, names of parameters whose true gradient is zero. That of the record's
+    own family (tiny or full-size steps) is looked for first.
+    """
     names = ('tiny_fp64_check.json', 'trainstep_fp64_check.json')
     for path in (record.with_name(n) for n in (names if '_tiny_' in record.name else names[::-1])):
         if path.is_file():
@@ -71,6 +81,15 @@ def float64_check(record: Path, kind: str) -> dict[str, Any]:
 
 
 def show(index: int, official: dict, ours: dict, deviations: list[Deviation], missing: list[str]) -> None:
+    """Print the logged values of one step side by side, then every deviation with its verdict.
+
+    Args:
+        index: 0-based number of the step.
+        official: Logged values of the record.
+        ours: Logged values of the replayed step.
+        deviations: As :func:`judge` returns them, with tolerances.
+        missing: Quantities of the record that were not compared.
+    """
     print(f'step {index}')
     for name, value in official.items():
         print(f'  {name:32s} official {value:.9g}  ours {ours.get(name, float("nan")):.9g}')
@@ -82,7 +101,13 @@ def show(index: int, official: dict, ours: dict, deviations: list[Deviation], mi
 
 
 def replay_steps(args: argparse.Namespace) -> list[dict]:
-    """Replay, compare and print; one entry per step."""
+    """Replay the recorded steps one after the other, compare each and print it.
+
+    Returns:
+        One entry per step: ``step`` (0-based), ``log_vars``, ``not_compared``,
+        ``grad_norms_after`` and ``deviations``, each a dict with ``quantity`` and ``equal``.
+    """
+    # the record, and the weights that student and ImageNet encoder start from
     record, student, imnet = load_record(str(args.record))
     check = float64_check(args.record, record['kind'])
     skip = [*check.get('zero_gradient_params', []), *args.skip]
@@ -94,6 +119,7 @@ def replay_steps(args: argparse.Namespace) -> list[dict]:
         deviations = compare_step(ours, recorded, skip)
         if args.float64:
             deviations += compare_float64(ours, check, index, skip)
+        # --skip names parameters (above) and quantities (here)
         deviations = judge(deviations, index, dict(args.tolerance), args.skip)
         missing = not_compared(ours, recorded)
         logged = dict(ours.log_vars, **ours.official_accuracies)
@@ -104,6 +130,7 @@ def replay_steps(args: argparse.Namespace) -> list[dict]:
 
 
 def main() -> int:
+    """Replay, print the verdict; exit status 0 equal, 1 not equal, 2 wrong arguments or files."""
     args = parse_args()
     try:
         report = replay_steps(args)

@@ -26,16 +26,23 @@ def parse_args() -> argparse.Namespace:
 
 
 def lines_of(row: Row) -> list[str]:
-    """A row as a person reads it: what differs, the paper's score, our status; then its subsets."""
-    found = [f'  {row.name:<24} {row.what}', f'  {"":<24} paper: {row.paper}; its score: {row.score}',
-             f'  {"":<24} here: {row.status}'] if row.name else []
+    """A row as a person reads it: what differs, the paper's score, our status; then its subsets.
+
+    The row without a name is the config itself, of which only the subsets are listed.
+    """
+    lines = []
+    if row.name:
+        lines = [f'  {row.name:<24} {row.what}', f'  {"":<24} paper: {row.paper}; its score: {row.score}',
+                 f'  {"":<24} here: {row.status}']
     if row.subsets:
-        found.append(f'  {row.name:<24} --subset ' + ', '.join(row.subsets))
-    return found
+        lines.append(f'  {row.name:<24} --subset ' + ', '.join(row.subsets))
+    return lines
 
 
 def details(row: Row) -> str:
-    """Everything a row says and changes, as YAML."""
+    """Everything a row says and changes, as YAML with the keys of ``ablations.yml``; empty ones
+    are left out.
+    """
     fields = dict(what=row.what, paper=row.paper, score=row.score, status=row.status, resources=row.resources,
                   note=row.note, parts=row.parts, drop=list(row.drop), overrides=row.overrides,
                   subsets={name: subset.score for name, subset in row.subsets.items()})
@@ -45,11 +52,13 @@ def details(row: Row) -> str:
 
 
 def main() -> None:
+    """Print all configs that have rows, the rows of one config, or one row with what it changes."""
     args = parse_args()
     if args.config is None:
         folders = sorted({path.parent for path in package_configs().values()})
         for folder in (f for f in folders if (f / ROWS_FILE).is_file()):
             for config, rows in read_rows(folder / ROWS_FILE).items():
+                # the config itself is in ``rows`` without a name
                 sys.stdout.write(f'{folder.name}/{config}: {", ".join(name for name in rows if name) or "subsets"}\n')
         return
     path = find_config(args.config)

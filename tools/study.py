@@ -49,18 +49,27 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> int:
+    """Run what is left of the study and write its tables; exit status 1 where a run failed.
+
+    Options of the command line go before the same ones in the config's ``study``: the ``study`` of
+    the one row and subset, where these are named, which may differ from the config's own.
+    """
     args = parse_args()
     row = args.rows[0] if len(args.rows) == 1 else None
     name = run_name(args.config, row, args.subset)
+    # seeds, subsets and grid are settled below, with the config that the study has read
     study = Study(
         config=args.config, folder=args.work_dir or Path('work_dirs') / f'study_{name}', seeds=[0], rows=args.rows,
         subsets=args.subsets, grid=parse_grid(args.grid), options=args.cfg_options, train_script=args.train_script,
         gpus=args.gpus, rank_by=args.rank_by)
-    own = (load_config(args.config, row, args.subset) if row or args.subset else study.cfg).get('study') or {}
-    study.seeds = args.seeds or list(own.get('seeds', [0]))
-    listed = list(own.get('subsets', []))
+    cfg = load_config(args.config, row, args.subset) if row or args.subset else study.cfg
+    defaults = cfg.get('study') or {}
+    study.seeds = args.seeds or list(defaults.get('seeds', [0]))
+    # a list that has --subset holds its draws (1_8, 1_8_seed1, ...), and all of them are run
+    listed = list(defaults.get('subsets', []))
     study.subsets = args.subsets or (listed if args.subset in (None, *listed) else [args.subset])
-    study.grid = study.grid or {key: [str(value) for value in values] for key, values in own.get('grid', {}).items()}
+    study.grid = study.grid or {key: [str(value) for value in values]
+                                for key, values in defaults.get('grid', {}).items()}
     if args.dry_run:
         for run in study.runs():
             sys.stdout.write(shlex.join(study.command(run)) + '\n')

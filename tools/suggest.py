@@ -14,6 +14,7 @@ import os
 import re
 import sys
 
+# mmengine looks for a GPU once, when it is imported: hide the GPUs before that if the CPU is asked for
 if re.search(r'--device[ =]cpu( |$)', ' '.join(sys.argv)):
     os.environ['CUDA_VISIBLE_DEVICES'] = '-1'
 
@@ -31,7 +32,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    _, images = images_of(args)
+    _, images = images_of(args)  # the first is the function that would train with them
     found = mmseg_dg.suggest(**images, classes=classes_of(args), probe=not args.no_probe, **settings_of(args))
     sys.stdout.write(f'{found}\n')
 

@@ -30,10 +30,11 @@ def parse_args() -> argparse.Namespace:
     launch.add_common_args(parser)
     args = launch.finish_args(parser.parse_args(), parser)
     if os.path.isdir(args.checkpoint):
-        newest = newest_loadable(args.checkpoint, complete=False)
+        newest = newest_loadable(args.checkpoint, complete=False)  # weights alone will do
         if newest is None:
             parser.error(f'there is no checkpoint in {args.checkpoint}')
         args.checkpoint = str(newest)
+    # mmseg_dg://NAME is no file here, and looked up when it is loaded
     if '://' not in args.checkpoint and not os.path.isfile(args.checkpoint):
         parser.error(f'there is no checkpoint {args.checkpoint}')
     return args

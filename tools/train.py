@@ -30,6 +30,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> int:
+    """Train; the exit status is 0 at the end of the training and 75 for a run that a signal stopped."""
     args = parse_args()
     cfg = launch.load_config(args)
     launch.set_resume(cfg, args.resume, args.resume_weights_only, args.overwrite)
@@ -45,9 +46,10 @@ def main() -> int:
         runner = launch.build_runner(cfg)
         with launch.recorded(runner, sys.argv):
             runner.train()
-    except stop_signals.StoppedEarly as signal:
+    except stop_signals.StoppedEarly as signal:  # before the first iteration
         return launch.say_how_to_continue(cfg, str(signal), sys.argv)
     status = 0
+    # the checkpoint hook names the signal there, after it has written a checkpoint
     if getattr(runner, 'stopped_by', None):
         status = launch.say_how_to_continue(cfg, runner.stopped_by, sys.argv)
         launch.leave_together()

@@ -24,7 +24,8 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """A function or class of this package by its name.
+    """A name of ``__all__``, whose module is imported now (PEP 562: Python calls this for names
+    that the package does not have yet).
 
     Raises:
         AttributeError: There is none of this name.

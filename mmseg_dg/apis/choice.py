@@ -16,7 +16,8 @@ from mmseg_dg.evaluation.label_free import LESS_IS_BETTER, SCORES
 
 from .leaderboard.rows import evaluations_of
 
-#: What a score must reach before it may choose checkpoints by default.
+#: What a score must reach before it may choose checkpoints by default: at most so many points of
+#: mIoU lost in the median run, and at least this rank correlation over all runs.
 MEDIAN_REGRET, CORRELATION = 1.5, 0.6
 
 
@@ -57,16 +58,17 @@ class Judged:
 
     @property
     def median_regret(self) -> float:
-        """Of the runs."""
+        """Points of mIoU that choosing by this score loses in the median run."""
         return median(self.regrets)
 
 
 def ranks(values: Sequence[float]) -> np.ndarray:
     """Ranks from 1; equal values share the mean of theirs."""
     array = np.asarray(values, np.float64)
+    # of each value: how many are smaller, and how many are equal (itself included)
     less = (array[None] < array[:, None]).sum(1)
     equal = (array[None] == array[:, None]).sum(1)
-    return less + (equal + 1) / 2
+    return less + (equal + 1) / 2  # mean of the ranks less + 1, ..., less + equal
 
 
 def spearman(a: Sequence[float], b: Sequence[float]) -> float:
@@ -91,13 +93,18 @@ def read_curves(folders: Sequence[Path], choose_on: str, report_on: str) -> list
         choose_on: Domain whose label-free scores choose.
         report_on: Domain whose mIoU counts.
 
+    Returns:
+        The curves, in the order of ``folders``. ``scores`` of each has ``label_free`` (all scores
+        combined) and those of ``SCORES`` that every kept evaluation of the run has.
+
     Raises:
         ValueError: A run without evaluations of both.
     """
     curves = []
     for folder in folders:
+        # {iteration: {'<domain>/<metric>': number}}
         evaluations = evaluations_of(Path(folder))
-        # {iteration: scores}, of evaluations that have both the score and the mIoU
+        # only those that have both the label-free score and the mIoU
         kept = {
             n: values
             for n, values in sorted(evaluations.items())
@@ -109,13 +116,15 @@ def read_curves(folders: Sequence[Path], choose_on: str, report_on: str) -> list
                 "these domains [dict(type='ConfusionMatrixMetric'), dict(type='LabelFreeMetric')]")
         names = [
             name for name in ('label_free', *SCORES)
-            if all(f'{choose_on}/{name}' in v for v in kept.values())
+            if all(f'{choose_on}/{name}' in metrics for metrics in kept.values())
         ]
         curves.append(
             Curve(
-                Path(folder).name, list(kept), [v[f'{report_on}/mIoU'] for v in kept.values()],
-                {name: [v[f'{choose_on}/{name}'] for v in kept.values()]
-                 for name in names}))
+                name=Path(folder).name, iterations=list(kept),
+                miou=[metrics[f'{report_on}/mIoU'] for metrics in kept.values()], scores={
+                    name: [metrics[f'{choose_on}/{name}'] for metrics in kept.values()]
+                    for name in names
+                }))
     return curves
 
 
@@ -128,27 +137,28 @@ def judge(curves: Sequence[Curve]) -> list[Judged]:
     if not curves:
         raise ValueError('there is no run to judge by')
     names = [name for name in curves[0].scores if all(name in curve.scores for curve in curves)]
-    found = [
+    judged = [
         Judged(score='last', spearman=math.nan, within=math.nan,
-               regrets=[max(c.miou) - c.miou[-1] for c in curves], across=math.nan)
+               regrets=[max(curve.miou) - curve.miou[-1] for curve in curves], across=math.nan)
     ]
+    every_miou = [miou for curve in curves for miou in curve.miou]
     for name in names:
-        sign = -1 if name in LESS_IS_BETTER else 1  # the highest value is the choice
-        values = [[sign * v for v in curve.scores[name]] for curve in curves]
-        # the true mIoU of what the score chooses in each run; all pairs (score, mIoU)
-        picked = [curve.miou[_highest(own)] for curve, own in zip(curves, values)]
-        every = [(v, m) for curve, own in zip(curves, values) for v, m in zip(own, curve.miou)]
-        # correlations within runs that have one
-        inside = [
-            c for c in (spearman(own, curve.miou) for curve, own in zip(curves, values))
-            if not math.isnan(c)
-        ]
-        found.append(
-            Judged(score=name, spearman=spearman([v for v, _ in every], [m for _, m in every]),
-                   within=fmean(inside) if inside else math.nan,
+        # a score of which less is better is negated, so that the highest value is the choice
+        sign = -1 if name in LESS_IS_BETTER else 1
+        values_by_run = [[sign * value for value in curve.scores[name]] for curve in curves]
+        every_value = [value for values in values_by_run for value in values]
+        # the true mIoU of the evaluation that the score chooses: in each run, and of all runs
+        picked = [curve.miou[_highest(values)] for curve, values in zip(curves, values_by_run)]
+        picked_of_all = every_miou[every_value.index(max(every_value))]
+        within = [spearman(values, curve.miou) for curve, values in zip(curves, values_by_run)]
+        defined = [correlation for correlation in within if not math.isnan(correlation)]
+        judged.append(
+            Judged(score=name, spearman=spearman(every_value, every_miou),
+                   within=fmean(defined) if defined else math.nan,
                    regrets=[max(curve.miou) - miou for curve, miou in zip(curves, picked)],
-                   across=max(m for _, m in every) - max(every, key=lambda pair: pair[0])[1]))
-    return sorted(found, key=lambda one: (one.median_regret, one.score != 'last'))
+                   across=max(every_miou) - picked_of_all))
+    # of equal regrets 'last' goes first: it is the rule to beat
+    return sorted(judged, key=lambda one: (one.median_regret, one.score != 'last'))
 
 
 def _highest(values: Sequence[float]) -> int:
@@ -157,7 +167,13 @@ def _highest(values: Sequence[float]) -> int:
 
 
 def may_choose(one: Judged, last: Judged) -> bool:
-    """Whether a score is good enough to choose by default (docs/choosing_without_labels.md)."""
+    """Whether a score is good enough to choose by default (docs/choosing_without_labels.md).
+
+    Args:
+        one: The score.
+        last: The entry of :func:`judge` for ``'last'``, taking the last evaluation, which the score
+            must beat.
+    """
     return (one.score != 'last' and one.median_regret <= MEDIAN_REGRET
             and one.median_regret < last.median_regret and one.spearman >= CORRELATION)
 
@@ -190,7 +206,12 @@ def choice_table(judged: Sequence[Judged], runs: int) -> str:
 
 
 def by_run(curves: Sequence[Curve], judged: Sequence[Judged]) -> list[Mapping[str, object]]:
-    """A row per run: its regret by each score."""
+    """A row per run: its name, its highest mIoU (``best``), and its regret by each score.
+
+    Args:
+        curves: Of :func:`read_curves`.
+        judged: Of :func:`judge` for these curves, whose ``regrets`` are in the same order.
+    """
     return [
         dict(run=curve.name, best=max(curve.miou), **{one.score: one.regrets[i]
                                                       for one in judged})
@@ -199,4 +220,5 @@ def by_run(curves: Sequence[Curve], judged: Sequence[Judged]) -> list[Mapping[st
 
 
 def _number(value: float) -> str:
+    """A cell of the table; '-' for nan."""
     return '-' if math.isnan(value) else f'{value:.2f}'

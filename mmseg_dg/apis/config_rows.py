@@ -37,9 +37,11 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 ROWS_FILE = 'ablations.yml'
-#: Key of a resolved config that says where it comes from; nothing reads it back.
+#: Key of a resolved config that says where it comes from: a dict with ``config`` and, as far as it
+#: has them, ``row`` and ``subset``. Names of runs are made from it; it is never applied again.
 ORIGIN = 'config_row'
 _PACKAGE = Path(__file__).resolve().parent.parent
+#: Fields of a row that are text; then all fields of a row, of a subset, and of a config's entry.
 _TEXTS = ('what', 'paper', 'score', 'status', 'resources', 'note')
 _FIELDS = {*_TEXTS, 'with', 'parts', 'drop', 'overrides', 'subsets'}
 _SUBSET_FIELDS = {'score', 'note', 'overrides'}
@@ -91,6 +93,7 @@ class Row:
     subsets: dict = field(default_factory=dict)
 
 
+# libyaml's loader where PyYAML was built with it: faster
 _BaseLoader: type = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
 
 
@@ -99,7 +102,9 @@ class _Loader(_BaseLoader):
 
 
 def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict:
-    """The dict of a YAML mapping; refuses a key that stands twice, of which YAML keeps the last."""
+    """The dict of a YAML mapping; ValueError for a key that stands twice, of which PyYAML would
+    silently keep the last.
+    """
     keys = [loader.construct_object(key, deep=True) for key, _ in node.value]
     twice = sorted({str(key) for key in keys if keys.count(key) > 1})
     if twice:
@@ -111,7 +116,8 @@ def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict:
 
 
 def _resolvers() -> dict:
-    """YAML 1.2's plain values: 1e-5 is a number, ``1_30`` (a subset), ``no`` and ``on`` are text.
+    """What values without quotes mean, as in YAML 1.2: 1e-5 is a number, while ``1_30`` (a subset),
+    ``no`` and ``on`` are text. PyYAML's own rules, of YAML 1.1, say the opposite of each.
 
     Returns:
         As PyYAML wants it: first character -> ``(tag, pattern)`` of the kinds that may begin so.
@@ -138,7 +144,9 @@ _Loader.add_constructor('!tuple',
 
 
 def closest(name: str, known: Iterable[str]) -> str:
-    """``Did you mean "x"?`` with the most similar of the known names; '' without any."""
+    """`` Did you mean "x"?``, with a blank before it, to end a message with; x is the most similar
+    of the known names. '' where none is similar.
+    """
     found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f' Did you mean "{found[0]}"?' if found else ''
 
@@ -198,14 +206,25 @@ def _read_rows(path: Path, version: tuple) -> dict[str, dict[str, Row]]:
         table = yaml.load(path.read_text(encoding='utf-8'), _Loader) or {}
     except (yaml.YAMLError, ValueError) as error:
         raise ValueError(f'{path}: {error}') from None
+    # a key that begins with a dot is no config: it holds YAML anchors that entries share
     return {
         stem: _rows_of_config(f'{path}: {stem}', stem, entry or {})
         for stem, entry in table.items() if not stem.startswith('.')
-    }  # a key with a dot holds anchors
+    }
 
 
 def _rows_of_config(where: str, stem: str, entry: dict) -> dict[str, Row]:
-    """Row name -> row of one config of the table; ``''`` is the config itself, with its subsets."""
+    """The rows of one config by name; ``''`` is the config itself, with its subsets.
+
+    Args:
+        where: File and config, which begin messages.
+        stem: Of the config's file.
+        entry: What ``ablations.yml`` says of it.
+
+    Raises:
+        ValueError: An unknown field, a row that does not say what it must, or one whose ``with``
+            names no row above it.
+    """
     _check_fields(where, entry, _CONFIG_FIELDS)
     paper, score, status = (str(entry.get(key, '')) for key in ('paper', 'score', 'status'))
     rows = {
@@ -216,7 +235,7 @@ def _rows_of_config(where: str, stem: str, entry: dict) -> dict[str, Row]:
     for name, fields in (entry.get('rows') or {}).items():
         name, here = str(name), f'{where}: row {name}'
         _check_fields(here, fields, _FIELDS)
-        texts = dict(paper=paper, score=score, status=status)
+        texts = dict(paper=paper, score=score, status=status)  # a row may say something else
         texts.update({key: str(fields[key]) for key in _TEXTS if key in fields})
         lacking = [key for key in ('what', 'paper', 'score', 'status') if not texts.get(key)]
         if lacking:
@@ -227,7 +246,7 @@ def _rows_of_config(where: str, stem: str, entry: dict) -> dict[str, Row]:
                          subsets=_subsets(here,
                                           fields.get('subsets') or {}), **texts)
         for base in rows[name].base_rows:
-            if base not in rows or not base:
+            if base not in rows or not base:  # '' is the config itself
                 raise ValueError(f'{here}: with names {base!r}, which is no row above '
                                  f'it.{closest(base, rows)}')
     return rows
@@ -254,7 +273,9 @@ def _check_fields(where: str, fields: Any, known: set) -> None:
 
 
 def _subsets(where: str, entries: dict) -> dict[str, Subset]:
-    """Subsets by name; a bare value is the score."""
+    """Subsets by name, from the field ``subsets`` of a config or row; a value that is no dict of
+    fields is the score. ``where`` begins messages.
+    """
     found = {}
     for name, value in entries.items():
         value = value if isinstance(value, dict) else dict(score=value)
@@ -298,11 +319,20 @@ def find_row(config: Union[str, Path], name: Optional[str]) -> Row:
 
 def run_name(config: Union[str, Path], row: Optional[str] = None,
              subset: Optional[str] = None) -> str:
-    """``<config>_<row>_<subset>``: the default work dir is called so."""
+    """``<config>_<row>_<subset>``, without parts that are None: the default work dir is called so.
+
+    Args:
+        config: File or name; its stem is used.
+        row: Name of a row.
+        subset: Name of a labeled subset.
+    """
     return '_'.join([Path(config).stem, *(part for part in (row, subset) if part)])
 
 
 def name_of(cfg: 'Config') -> str:
-    """As :func:`run_name`, of a config that was read; ``run`` where it has no file."""
+    """As :func:`run_name`, of a config that was read; ``run`` where it has no file.
+
+    Row and subset are read from the key :data:`ORIGIN`, which applying them leaves in the config.
+    """
     origin = cfg.get(ORIGIN) or {}
     return run_name(cfg.filename or 'run', origin.get('row'), origin.get('subset'))

@@ -63,12 +63,12 @@ def write_config(path: Path, about: str, base: str, settings: Mapping[str, Any],
     Raises:
         ValueError: A reason for a key that is not set: it would be lost.
     """
-    left = set(reasons or {})  # reasons that no line has taken yet
+    unused = set(reasons or {})  # keys of reasons that no line has taken yet
     body = [f'"""{about.strip()}\n"""', f'_base_ = {base!r}']
     for key, value in settings.items():
-        body += _assignment(key, value, key, reasons or {}, left, 0, '\n')
-    if left:
-        raise ValueError(f'reasons for settings that are not set: {sorted(left)}')
+        body += _assignment(key, value, key, reasons or {}, unused, 0, '\n')
+    if unused:
+        raise ValueError(f'reasons for settings that are not set: {sorted(unused)}')
     os.makedirs(path.parent, exist_ok=True)
     write_text(path, '\n'.join(body) + '\n')
 
@@ -88,7 +88,7 @@ def nested(settings: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _assignment(key: str, value: Any, dotted: str, reasons: Mapping[str, str], left: set,
+def _assignment(key: str, value: Any, dotted: str, reasons: Mapping[str, str], unused: set,
                 depth: int, end: str) -> list[str]:
     """Lines of ``key = value`` (``key=value,`` inside a dict), the reason over them.
 
@@ -97,20 +97,20 @@ def _assignment(key: str, value: Any, dotted: str, reasons: Mapping[str, str], l
         value: Plain value, or nested dicts.
         dotted: Its key from the top, as ``reasons`` has it.
         reasons: Dotted key -> comment.
-        left: Keys of reasons that were not used; this one is taken out.
+        unused: Keys of reasons that no line has taken yet; those of these lines are taken out.
         depth: How deep it is nested: four spaces each.
         end: ``'\\n'`` at the top, ``','`` inside a dict.
     """
     pad, lines = '    ' * depth, []
     if dotted in reasons:
-        left.discard(dotted)
+        unused.discard(dotted)
         lines += textwrap.wrap(reasons[dotted], _WIDTH - len(pad) - 2, initial_indent=f'{pad}# ',
                                subsequent_indent=f'{pad}# ')
     sign, comma = (' = ', '') if end == '\n' else ('=', ',')
     if _spreads(value):
         lines.append(f'{pad}{key}{sign}dict(')
         for name, inner in value.items():
-            lines += _assignment(name, inner, f'{dotted}.{name}', reasons, left, depth + 1, ',')
+            lines += _assignment(name, inner, f'{dotted}.{name}', reasons, unused, depth + 1, ',')
         lines.append(f'{pad}){comma}')
     elif _is_steps(value):
         lines.append(f'{pad}{key}{sign}[')
@@ -122,19 +122,25 @@ def _assignment(key: str, value: Any, dotted: str, reasons: Mapping[str, str], l
 
 
 def _spreads(value: Any) -> bool:
+    """Whether a value is written as ``dict(key=...)``: a dict whose keys may all be the names of
+    arguments, and not an empty one.
+    """
     return isinstance(value, Mapping) and bool(value) and all(_is_name(key) for key in value)
 
 
 def _is_steps(value: Any) -> bool:
+    """Whether a value is a list of dicts, as a pipeline is, which gets a line for each of them."""
     return isinstance(value,
                       (list, tuple)) and bool(value) and all(_spreads(item) for item in value)
 
 
 def _is_name(key: Any) -> bool:
+    """Whether a key may be the name of an argument in Python source."""
     return isinstance(key, str) and key.isidentifier() and not keyword.iskeyword(key)
 
 
 def _call(step: Mapping) -> str:
+    """``dict(key=value, ...)`` of a dict whose keys are names (:func:`_spreads`), in one line."""
     return f'dict({", ".join(f"{key}={_literal(value)}" for key, value in step.items())})'
 
 

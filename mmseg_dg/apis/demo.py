@@ -24,10 +24,10 @@ from mmseg_dg.weights.shipped import PREFIX
 from .report import write_report_page
 
 PACKAGE = Path(__file__).resolve().parent.parent
-SHIPPED = f'{PREFIX}city_day_mobilenetv2'
-DOMAINS = ('camera', 'night')
-MEAN = 'mean'
-PIXELS = 'pixels'  # of the first domain, how many are right
+SHIPPED = f'{PREFIX}city_day_mobilenetv2'  # weights of the package that every arm starts from
+DOMAINS = ('camera', 'night')  # test domains; the first is the one that is adapted to
+MEAN = 'mean'  # row of an evaluation's table: mean of the domains
+PIXELS = 'pixels'  # column of the demo's table: right pixels of the first domain, in percent
 COLUMNS = (*DOMAINS, MEAN, PIXELS)
 
 
@@ -67,7 +67,12 @@ _BEFORE = Arm('before', 'before: trained by day', _DAFORMER, kind='test')
 
 
 def _few_labels(name: str, title: str) -> Demo:
-    """A semi-supervised method beside the same images with labels alone."""
+    """The demo of a semi-supervised method, whose control trains on the same labeled images alone.
+
+    Args:
+        name: Of the method's arm, and beginning of its config's name.
+        title: What the table calls the method.
+    """
     return Demo((
         _BEFORE,
         Arm('few_labels', 'ten labeled images alone', 'few_labels_synthcity_demo.py'),
@@ -128,14 +133,22 @@ def new_folder(wanted: Path) -> Path:
 
 def commands(arm: Arm, folder: Path, seed: int = 0,
              options: Sequence[str] = ()) -> Iterator[list[str]]:
-    """The command lines of one arm, to be run one after the other: a later one reads what an
-    earlier one wrote.
+    """The command lines of one arm, without the Python interpreter, to be run one after the other.
+
+    Each must have ended before the next is asked for: a later one names a file that an earlier one
+    wrote.
+
+    Args:
+        arm: What to run.
+        folder: Of the demo; the arm's work dir is below it.
+        seed: Of the training.
+        options: ``KEY=VALUE`` settings.
     """
     # an installed package has configs and tools in .mim
     root = PACKAGE / '.mim' if (PACKAGE / '.mim' / 'tools').is_dir() else PACKAGE.parent
     configs, tools, work = root / 'configs' / 'demo', root / 'tools', folder / arm.name
-    config, settings = str(configs
-                           / arm.config), ['--cfg-options', f'randomness.seed={seed}', *options]
+    config = str(configs / arm.config)
+    settings = ['--cfg-options', f'randomness.seed={seed}', *options]
     if arm.kind == 'train':
         train = [str(tools / 'train.py'), config, '--work-dir', str(work), *settings]
         if arm.pretraining is not None:
@@ -145,6 +158,7 @@ def commands(arm: Arm, folder: Path, seed: int = 0,
                 str(configs / arm.pretraining), '--work-dir',
                 str(earlier), *settings
             ]
+            # mmengine writes the newest checkpoint's name into ``last_checkpoint``
             last = earlier / (earlier / 'last_checkpoint').read_text(encoding='utf-8').strip()
             train.append(f'model.init_cfg.checkpoint={last}')  # one more of the --cfg-options
         yield train
@@ -170,6 +184,7 @@ def run_arm(arm: Arm, folder: Path, seed: int = 0, options: Sequence[str] = ()) 
         ChildProcessError: A command failed; the message has the last lines of its output.
     """
     begin, log = time.time(), folder / f'{arm.name}.log'
+    # several arms run at once: one thread each, unless the user says otherwise
     environment = dict(os.environ, OMP_NUM_THREADS=os.environ.get('OMP_NUM_THREADS', '1'))
     for command in commands(arm, folder, seed, options):
         with open(log, 'a', encoding='utf-8') as file:
@@ -203,7 +218,9 @@ def scores(folder: Path, column: str = 'mIoU') -> dict[str, float]:
 
 
 def _age(path: Path) -> tuple:
-    """Later runs last, then later iterations."""
+    """Sort key of ``<timestamp>/evaluation_iter_<N>.csv``: later runs last, then later iterations;
+    an evaluation without a number is one of a test, after training.
+    """
     number = re.search(r'iter_(\d+)', path.stem)
     return path.parent.name, int(number.group(1)) if number else sys.maxsize
 
@@ -257,10 +274,10 @@ def run(method: str = 'daformer', folder: str = 'work_dirs/demo', seed: int = 0,
     place.mkdir(parents=True)
     jobs = jobs or min(2, available_cores())
     _say(f'{len(demo.arms)} arms on the built-in city, {jobs} at a time, seed {seed}, into {place}')
-    # the long runs first; all share the rendered pictures, which the first one draws while the
-    # others wait
-    roles = ('method', 'bound', 'control')  # 3: all that only evaluate come after all trainings
-    order = sorted(demo.arms, key=lambda arm: roles.index(arm.role) + 3 * (arm.kind != 'train'))
+    # trainings before arms that only evaluate, and of each the long ones first; all share the
+    # rendered pictures, which the first one draws while the others wait
+    roles = ('method', 'bound', 'control')
+    order = sorted(demo.arms, key=lambda arm: (arm.kind != 'train', roles.index(arm.role)))
     seconds: dict[str, float] = {}
     with ThreadPoolExecutor(jobs) as pool:
         running = {arm.name: pool.submit(run_arm, arm, place, seed, options) for arm in order}
@@ -283,6 +300,7 @@ def finish(demo: Demo, folder: Path, seed: int, seconds: dict[str, float], total
     Returns:
         The page.
     """
+    # arm -> column of the table -> percent
     found = {
         arm.name:
             {**scores(folder / arm.name), PIXELS: scores(folder / arm.name, 'aAcc')[DOMAINS[0]]}
@@ -311,6 +329,10 @@ def table(demo: Demo, found: dict[str, dict[str, float]]) -> list[str]:
     in percent.
 
     The last line is what the method gains over the better control of each column.
+
+    Args:
+        demo: Its arms are the lines.
+        found: Scores in percent by arm and column (:data:`COLUMNS`); a missing one shows as nan.
     """
     head = 'mIoU; right pixels of the camera (%)'
     width = max(len(text) for text in (head, *(arm.title for arm in demo.arms)))
@@ -340,9 +362,11 @@ def gain(demo: Demo, found: dict[str, dict[str, float]], method: str, column: st
 
 
 def _phrase(found: dict[str, float]) -> str:
+    """Scores by domain in words, ``camera 41.0, night 30.2``."""
     return ', '.join(f'{domain} {found[domain]:.1f}' for domain in DOMAINS if domain in found)
 
 
 def _say(text: str) -> None:
+    """Print a line at once, also where the output is a pipe that would be buffered."""
     sys.stdout.write(text + '\n')
     sys.stdout.flush()

@@ -6,6 +6,7 @@ from mmseg_dg.weights.files import check_file, entry_of, weights_table
 
 #: The encoder that ships with the package.
 SHIPPED = 'mobilenetv2'
+#: Channels of the four maps of a Mix Transformer: of the smallest one, and of all others.
 _MIT_CHANNELS = {'mit_b0': [32, 64, 160, 256]}
 _MIT_WIDE = [64, 128, 320, 512]
 
@@ -17,6 +18,10 @@ def encoder_settings(encoder: Union[str, Path, None]) -> dict[str, Any]:
         encoder: None or ``'mobilenetv2'``: that of the package, which the small recipes have.
             ``'mit_b0'`` to ``'mit_b5'``, or the path of such a file.
 
+    Returns:
+        Architecture and weights of the backbone, and the channels that the decode head reads; {}
+        for the encoder of the package.
+
     Raises:
         ValueError: Another encoder.
         FileNotFoundError: Its file is not there; the message says how to get it.
@@ -24,6 +29,7 @@ def encoder_settings(encoder: Union[str, Path, None]) -> dict[str, Any]:
     if is_shipped(encoder):
         return {}
     text = str(encoder)
+    # name in the table of weights, also of a file that is called as the table says
     name = text if text in weights_table() else entry_of(text)
     if name is None or not name.startswith('mit_b'):
         raise ValueError(

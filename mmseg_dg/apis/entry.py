@@ -32,8 +32,9 @@ def run_tool(main: Callable[[], Optional[int]]) -> None:
         main: Reads ``sys.argv`` (``--debug`` is taken out of it) and returns an exit status or
             None.
     """
-    failed: list[bool] = []  # not empty once a message was written
-    # first come, last called: after locks are freed
+    # not empty once a message was written; a list, so that the lambda below sees the change
+    failed: list[bool] = []
+    # functions of atexit are called in reverse order: this one, the first, after locks are freed
     atexit.register(lambda: spare_the_caller() if failed else None)
     debug = DEBUG in sys.argv[1:]
     if debug:
@@ -44,6 +45,7 @@ def run_tool(main: Callable[[], Optional[int]]) -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:  # the reader of a pipe (head, less) has seen enough
+        # what is still buffered goes nowhere, or Python would fail once more when it ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
@@ -93,7 +95,7 @@ def spare_the_caller() -> None:
             errors='replace').split('\0')
     except OSError:  # not Linux
         return
-    # "mim", or "python .../mim": the verb follows
+    # the parent's command line is "mim VERB ..." or "python .../mim VERB ..."
     place = next((i for i, word in enumerate(words[:3]) if os.path.basename(word) == 'mim'), None)
     if place is not None and words[place + 1:place + 2] and words[place + 1] in ('train', 'test',
                                                                                  'run'):
@@ -110,7 +112,7 @@ def _first_import_error(error: ImportError) -> ImportError:
 
 
 def _passes(trace: Optional[TracebackType], names: tuple[str, ...]) -> bool:
-    """Whether a traceback goes through a function of one of these names."""
+    """Whether a traceback goes through a function of one of these names; None is no traceback."""
     while trace is not None:
         if trace.tb_frame.f_code.co_name in names:
             return True

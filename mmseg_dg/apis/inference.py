@@ -50,12 +50,13 @@ def adapt(config: ConfigLike, work_dir: Optional[str] = None, options: Optional[
     if resume and overwrite:
         raise ValueError('overwrite=True begins again and resume=True goes on: give one of them')
     cfg = config_of_run(config, work_dir, options)
-    # from the work dir, not from load_from
+    # 'auto': from the work dir, not from load_from
     set_resume(cfg, 'auto' if resume else None, overwrite=overwrite)
     runner = build_runner(cfg)
     runner.train()
-    return _for_prediction(runner.model, runner.cfg,
-                           traits(runner.train_loop.dataloader.dataset).metainfo or None)
+    # classes and palette that the training data have; without any, those of the config
+    meta = traits(runner.train_loop.dataloader.dataset).metainfo or None
+    return _for_prediction(runner.model, runner.cfg, meta)
 
 
 def load_model(config: ConfigLike, checkpoint: Optional[str] = None,
@@ -88,11 +89,11 @@ def load_model(config: ConfigLike, checkpoint: Optional[str] = None,
             raise FileNotFoundError(f'no checkpoint at {checkpoint}')
         state = CheckpointLoader.load_checkpoint(str(checkpoint), map_location='cpu')
         refuse_nonfinite(state, str(checkpoint))
-        # a plain segmentor fills the network that predicts, not the method around it
-        plain = any(k.startswith('backbone.') for k in state.get('state_dict', state))
-        load_state_dict(
-            evaluated_network(model) if plain else model, state.get('state_dict', state),
-            strict=True)
+        # a plain segmentor fills the network that predicts, not the method around it, whose keys
+        # begin with the names of its networks (student., teacher.)
+        weights = state.get('state_dict', state)
+        plain = any(key.startswith('backbone.') for key in weights)
+        load_state_dict(evaluated_network(model) if plain else model, weights, strict=True)
         meta = (state.get('meta') or {}).get('dataset_meta')
     model.to(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
     return _for_prediction(model, cfg, meta)
@@ -150,6 +151,7 @@ def iter_predict(model: nn.Module, inputs: Any, batch_size: int = 1, confidence:
     """
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
         raise ValueError(f'batch_size counts images, at least 1, got {batch_size!r}')
+    # ``cfg`` is set by _for_prediction; vars: a plain attribute, no submodule of that name
     if not isinstance(model, BaseModel) or 'cfg' not in vars(model):
         raise TypeError('predict needs a model with its config, as load_model and adapt give it, '
                         f'not a bare {type(model).__name__}')
@@ -166,14 +168,23 @@ def iter_predict(model: nn.Module, inputs: Any, batch_size: int = 1, confidence:
 
 
 def _are_listed(inputs: Any) -> bool:
-    """Whether the inputs were listed already (:class:`Input`)."""
+    """Whether the inputs are a list of :class:`Input`, as :func:`list_inputs` gives it."""
     return isinstance(inputs, list) and bool(inputs) and all(
         isinstance(item, Input) for item in inputs)
 
 
 def _for_prediction(model: BaseSegmentor, cfg: Config, meta: Optional[dict]) -> BaseSegmentor:
-    """The network in evaluation mode, with ``cfg`` and ``dataset_meta`` as mmseg's inference
-    expects.
+    """A model made ready for :func:`iter_predict`, in place: evaluation mode, ``cfg``, and
+    ``dataset_meta`` as mmseg's inference expects.
+
+    Args:
+        model: Perhaps in the wrapper of a distributed run, which is taken off.
+        cfg: Its config.
+        meta: ``dict(classes=..., palette=...)``; None or without classes: those of the first
+            dataset of the config that has as many classes as the network.
+
+    Returns:
+        The model without a wrapper.
     """
     model = unwrapped(model)
     model.cfg = cfg

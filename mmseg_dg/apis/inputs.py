@@ -36,6 +36,7 @@ class Input(NamedTuple):
 
     @property
     def is_file(self) -> bool:
+        """Whether ``value`` is the path of a file; else it is the image itself."""
         return isinstance(self.value, str)
 
 
@@ -56,10 +57,11 @@ def list_inputs(inputs: Any) -> tuple[list[Input], bool]:
         TypeError: Something else.
     """
     if _is_single(inputs):
-        found = _expand(inputs, '')
+        items = _expand(inputs, '')
         is_path = isinstance(inputs, (str, os.PathLike))
         is_file = is_path and (Path(inputs).is_file() or '://' in str(inputs))
-        return found, is_file or not is_path  # a path that is no file: a folder or a pattern
+        # a path that is no file is a folder or a pattern, which gives a list even for one image
+        return items, is_file or not is_path
     if isinstance(inputs,
                   (dict, bytes)) or not isinstance(inputs, Iterable) or isinstance(inputs, Tensor):
         raise TypeError(f'cannot predict {type(inputs).__name__}: give paths, folders, patterns, '
@@ -70,6 +72,7 @@ def list_inputs(inputs: Any) -> tuple[list[Input], bool]:
 
 
 def _is_single(value: Any) -> bool:
+    """Whether a value is one path, array or Pillow image, not several of them."""
     return isinstance(value, (str, os.PathLike, np.ndarray, Image.Image))
 
 
@@ -102,7 +105,8 @@ def _expand(value: Any, number: str) -> list[Input]:
 def _of_folder(path: str) -> list[Input]:
     """All images below a folder; an empty one is refused."""
     found = scan_folder(path, PICTURE_SUFFIXES)
-    if not found.files:  # ``left_out``: reason -> names
+    if not found.files:
+        # ``left_out``: reason (other ending, hidden, ...) -> names of files that were not taken
         others = [name for names in found.left_out.values() for name in names]
         raise FileNotFoundError(f'no images in {path}: '
                                 + (f'it has {endings(others)}' if others else 'it is empty')
@@ -118,7 +122,7 @@ def _of_pattern(pattern: str) -> list[Input]:
         raise FileNotFoundError(f'no image fits the pattern {pattern}'
                                 + ('; it fits '
                                    f'{endings(matched)}' if matched else ''))
-    # up to the first wildcard
+    # ``below`` begins after the last folder before the first wildcard
     fixed = pattern[:next(i for i, sign in enumerate(pattern) if sign in '*?[')]
     root = os.path.dirname(fixed) or '.'
     return [Input(path, path, os.path.relpath(path, root)) for path in found]
@@ -148,10 +152,11 @@ def to_bgr(item: Input, bit_depth: Optional[int] = None) -> np.ndarray:
     """
     value = item.value
     if isinstance(value, Image.Image):
+        # modes of floating-point numbers (F) and of 16 or 32 bits (I, I;16, I;16B)
         if value.mode == 'F' or value.mode.startswith('I'):
             value = _wide_pillow(value)
         else:
-            value = np.asarray(value.convert('RGB'))[..., ::-1]
+            value = np.asarray(value.convert('RGB'))[..., ::-1]  # RGB -> BGR
     _check_shape(item.name, value)
     if value.ndim == 2 or value.shape[2] == 1:
         # (H, W) or (H, W, 1) -> (H, W, 3)
@@ -168,12 +173,18 @@ def _wide_pillow(image: Image.Image) -> np.ndarray:
         return array.astype(array.dtype.newbyteorder('='))
     low, high = int(array.min(initial=0)), int(array.max(initial=0))
     if low < 0 or high > 65535:
-        return array  # refused by its type
-    return array.astype(np.uint16)  # what older releases of Pillow give for 16-bit PNG
+        return array  # int32, which _as_uint8 refuses
+    # older releases of Pillow decode a 16-bit PNG as int32
+    return array.astype(np.uint16)
 
 
 def _check_shape(name: str, array: np.ndarray) -> None:
-    """Refuse an array that is no image (H, W), (H, W, 1) or (H, W, 3)."""
+    """Refuse (ValueError) an array that is no image (H, W), (H, W, 1) or (H, W, 3).
+
+    Args:
+        name: Of the input, for the message.
+        array: Of any shape.
+    """
     if array.ndim == 4:
         raise ValueError(f'{name}: a batch of images is given as a list of arrays; {_WANTED}')
     if array.ndim not in (2, 3):
@@ -204,7 +215,7 @@ def _as_uint8(name: str, array: np.ndarray, bit_depth: Optional[int]) -> np.ndar
         return to_uint8(array, bit_depth or 16, name)
     if np.issubdtype(array.dtype, np.floating):
         low, high = float(array.min()), float(array.max())
-        if not (0 <= low and high <= 1):  # nan as well
+        if not (0 <= low and high <= 1):  # also true where a value is nan
             raise ValueError(f'{name}: floating-point images have values in 0..1, these are '
                              f'{low:g}..{high:g}; {_WANTED}')
         return np.rint(array * 255).astype(np.uint8)

@@ -30,7 +30,7 @@ class Ranked:
     Attributes:
         name: Path as given, for people.
         below: Path below the folder, with ending, for lists of a dataset (``ann_file``).
-        score: Mean score of its regions.
+        score: Mean score of its regions, 0..1; a higher one is worth labeling first.
         regions: All of them, the highest score first.
     """
     name: str
@@ -65,7 +65,9 @@ def rank_images(model: nn.Module, source: Union[str, Path], region_size: int = 1
     found: list[Ranked] = []
 
     def observe(group: Sequence[Input], batch: dict, outputs: Sequence[Any]) -> None:
-        """Score the images of one batch while they are predicted."""
+        """Score the images of one batch while they are predicted: ``iter_predict`` calls it with
+        the images, their batch and the network's samples, whose logits are not kept afterwards.
+        """
         for item, output in zip(group, outputs):
             if 'seg_logits' not in output:
                 raise ValueError(
@@ -78,7 +80,7 @@ def rank_images(model: nn.Module, source: Union[str, Path], region_size: int = 1
                        sorted(regions, key=lambda r: (-r.score, r.box))))
 
     for _ in iter_predict(model, items, batch_size, observe=observe):
-        pass
+        pass  # predictions are not needed: ``observe`` has filled ``found``
     return sorted(found, key=lambda image: (-image.score, image.below))
 
 
@@ -129,12 +131,14 @@ def write_lists(ranked: Sequence[Ranked], out: Union[str,
 
 def _region_rows(ranked: Sequence[Ranked], classes: Sequence[str], regions: int,
                  per_image: int) -> list[list]:
-    """The highest regions of all images, one row of ``REGION_HEADER`` each."""
-    named = [(image, region) for image in ranked for region in image.regions[:per_image]]
-    named.sort(key=lambda pair: -pair[1].score)  # stable: of equal ones the better image first
+    """The ``regions`` highest regions of all images, at most ``per_image`` of one, as rows of
+    ``REGION_HEADER``.
+    """
+    pairs = [(image, region) for image in ranked for region in image.regions[:per_image]]
+    pairs.sort(key=lambda pair: -pair[1].score)  # stable: of equal ones the better image first
     return [
         _row(rank, image, region, classes)
-        for rank, (image, region) in enumerate(named[:regions], 1)
+        for rank, (image, region) in enumerate(pairs[:regions], 1)
     ]
 
 
@@ -154,7 +158,9 @@ def _as_json(chosen: Sequence[Ranked], rows: Sequence[list], origin: dict) -> st
 
 
 def _row(rank: int, image: Ranked, region: Region, classes: Sequence[str]) -> list:
-    """A row of ``REGION_HEADER``."""
+    """A row of ``REGION_HEADER``, the names of its classes in one cell: blanks separate them, so
+    blanks inside a name become ``_``.
+    """
     y1, y2, x1, x2 = region.box
     return [
         rank, image.below, x1, y1, x2, y2, region.score, region.uncertainty, region.impurity,
@@ -163,5 +169,6 @@ def _row(rank: int, image: Ranked, region: Region, classes: Sequence[str]) -> li
 
 
 def _table(path: Path, header: list, rows: list) -> None:
+    """Write a CSV file, whole or not at all."""
     with written_whole(path) as part, open(part, 'w', newline='', encoding='utf-8') as file:
         csv.writer(file).writerows([header, *rows])

@@ -27,11 +27,18 @@ class LabelFreeTable:
     def __init__(self, model: BaseSegmentor, **kwargs: Any) -> None:
         self.metric = LabelFreeMetric(**kwargs)
         self.metric.dataset_meta = getattr(model, 'dataset_meta', None)
+        # the metric predicts the mirrored images too, by ``test_step``
         self.metric.use_model(model, model.test_step)
-        self.images = 0
+        self.images = 0  # added so far
 
     def __call__(self, items: Sequence[Input], batch: dict, outputs: Sequence) -> None:
-        """Add images, their batch and the network's samples of them."""
+        """Score some images while they are predicted.
+
+        Args:
+            items: The images.
+            batch: ``inputs`` and ``data_samples``, as they went into ``test_step``.
+            outputs: The network's samples, one per image.
+        """
         samples = [
             dict(output.to_dict(), img_path=item.name) for item, output in zip(items, outputs)
         ]
@@ -45,13 +52,13 @@ class LabelFreeTable:
         Raises:
             ValueError: No image was predicted.
         """
-        rows = [
-            dict(image=row['img_path'], **{k: v
-                                           for k, v in row.items() if k != 'img_path'})
-            for row in self.metric.image_scores
-        ]
+        # one dict per image, ``img_path`` and its scores
+        rows = [dict(row) for row in self.metric.image_scores]
+        for row in rows:
+            row['image'] = row.pop('img_path')
         everything = dict(image='all', **self.metric.evaluate(self.images))
         with written_whole(path) as part, open(part, 'w', newline='', encoding='utf-8') as file:
+            # some scores are of all images only: their cells are empty in the rows of images
             writer = csv.DictWriter(file, list(everything), restval='')
             writer.writeheader()
             writer.writerows([*rows, everything])
@@ -81,9 +88,10 @@ def add_label_free(cfg: Config) -> None:
     evaluators = {}
     for name, loader in loaders.items():
         metrics = configured.get(name) or [] if by_domain else configured
-        if isinstance(metrics, dict) and 'metrics' in metrics:
+        if isinstance(metrics, dict) and 'metrics' in metrics:  # mmengine's wrapper
             metrics = metrics['metrics']
         metrics = list(metrics) if isinstance(metrics, (list, tuple)) else [metrics]
+        # without masks no other metric can be computed
         if images_only(loader['dataset']):
             metrics = [metric for metric in metrics if _kind(metric) == METRIC.type]
         has = any(_kind(metric) == METRIC.type for metric in metrics)
@@ -93,7 +101,9 @@ def add_label_free(cfg: Config) -> None:
 
 
 def images_only(dataset: dict) -> bool:
-    """Whether a dataset's config (perhaps a wrapper around others) says that it has no masks."""
+    """Whether a dataset's config says that it has no masks; of a wrapper around several, whether
+    any of them has none.
+    """
     inner = dataset.get('datasets') or ([dataset['dataset']] if 'dataset' in dataset else [])
     if inner:
         return any(images_only(part) for part in inner)
@@ -103,6 +113,8 @@ def images_only(dataset: dict) -> bool:
 
 
 def _kind(config: dict) -> str:
-    """The bare name of a metric's class."""
+    """The bare name of the class of a metric or dataset: without a scope (``mmseg_dg.``) or module;
+    ``type`` may be the class itself.
+    """
     kind = config['type']
     return kind.split('.')[-1] if isinstance(kind, str) else kind.__name__

@@ -37,7 +37,9 @@ class Segmenter:
         file: See above.
     """
     def __init__(self, model: nn.Module, file: Union[str, Path]) -> None:
-        self.model, self.file = model, Path(file) if not str(file).startswith(PREFIX) else file
+        self.model = model
+        # shipped weights keep their address: Path would make mmseg_dg://NAME mmseg_dg:/NAME
+        self.file = file if str(file).startswith(PREFIX) else Path(file)
         meta = getattr(model, 'dataset_meta', None) or {}
         self.classes: tuple[str, ...] = tuple(meta.get('classes') or ())
         self.palette: Optional[list] = meta.get('palette')
@@ -113,6 +115,8 @@ def run_files(folder: Path) -> tuple[Path, Path]:
     Raises:
         FileNotFoundError: It has none, or several configs.
     """
+    # training without a config writes FOLDER/config.py and works in FOLDER/run; else the folder is
+    # a work dir itself
     work_dir = folder / RUN if (folder / CONFIG).is_file() else folder
     best, regular = best_of(work_dir), lying_in(work_dir)
     if not best and not regular:
@@ -121,7 +125,7 @@ def run_files(folder: Path) -> tuple[Path, Path]:
         raise FileNotFoundError(
             f'{work_dir} holds {len(best)} best checkpoints: name the one that you want, of '
             f'{", ".join(path.name for path in best)}')
-    checkpoint = best[0] if best else regular[0].path
+    checkpoint = best[0] if best else regular[0].path  # ``lying_in`` has the newest first
     return _config_beside(checkpoint), checkpoint
 
 
@@ -154,13 +158,14 @@ def _load_safetensors(path: Path, device: Any) -> Segmenter:
         raise ValueError(
             f'{path} says nothing of its network: only files of tools/export.py do; give a config '
             'to mmseg_dg.apis.load_model(CONFIG, FILE)')
-    known = json.loads(header['mmseg_dg'])
+    known = json.loads(header['mmseg_dg'])  # of apis/export/metadata.py
     settings = known['config']
     # taken out of the config, which would import whatever the file says
     imports = (settings.pop('custom_imports', None) or {}).get('imports', [])
     if 'mmpretrain.models' in imports:  # nothing else that a file names is imported
         import mmpretrain.models  # noqa: F401
-    settings['test_pipeline'] = with_tuples(settings['test_pipeline'])
+    settings['test_pipeline'] = with_tuples(settings['test_pipeline'])  # JSON has made them lists
+    # predicting looks for the pipeline in a test loader
     cfg = Config(
         dict(
             settings, test_dataloader=dict(
@@ -172,8 +177,14 @@ def _load_safetensors(path: Path, device: Any) -> Segmenter:
 
 
 def _config_of_shipped(address: str) -> str:
-    """The config that shipped weights were trained with, in the installed package or in a clone."""
+    """Path of the config that shipped weights were trained with, in the installed package or in a
+    clone.
+
+    Args:
+        address: ``mmseg_dg://NAME``.
+    """
     name = card(address)['config']
     package = Path(__file__).resolve().parents[1]
     places = [package / '.mim' / name, package.parent / name]
+    # places[0] if it is in neither: reading it then fails with that path in the message
     return str(next((place for place in places if place.is_file()), places[0]))

@@ -31,25 +31,30 @@ class MemoryUse(NamedTuple):
     per_pixel: float
 
     def bytes(self, crop: tuple[int, int], batch_size: int) -> float:
-        """Of a step with crops of (height, width)."""
+        """Peak in bytes of a step.
+
+        Args:
+            crop: (height, width) in pixels.
+            batch_size: Images that one stream brings in a step.
+        """
         return self.base + self.per_pixel * crop[0] * crop[1] * batch_size
 
 
 def measure(cfg: Config, device: str) -> MemoryUse:
-    """Run two iterations at two sizes, with random images and the method, network and optimizer of
-    a config.
+    """Run two iterations at each of two sizes, with random images and the method, network and
+    optimizer of a config.
 
     Args:
         cfg: Of the run; pretrained files are not read, which does not change the memory.
         device: ``cpu`` or ``cuda``.
 
     Returns:
-        The memory as a line: a fixed part, and bytes for each pixel of the batch.
+        The straight line through both peaks: a fixed part, and bytes for each pixel of the batch.
     """
     state = torch.get_rng_state()
     logger = MMLogger.get_current_instance()
     level = logger.level
-    logger.setLevel('WARNING')  # the probe's optimizer groups are nobody's
+    logger.setLevel('WARNING')  # nobody wants to read about the optimizer of the trial
     try:
         low, high = (peak(partial(_iterate, cfg, device, size), device) for size in PROBES)
     finally:
@@ -66,7 +71,8 @@ def peak(run: Callable[[], Any], device: str) -> int:
 
     Differences between calls mean the same on both.
     """
-    gc.collect()  # what is left of earlier work would be released meanwhile, and count as negative
+    # what is left of earlier work would else be released while ``run`` runs, and count as negative
+    gc.collect()
     if device == 'cuda':
         torch.cuda.reset_peak_memory_stats()
         run()
@@ -106,7 +112,8 @@ def _iterate(cfg: Config, device: str, size: int) -> None:
                      for k, v in hook.items() if k != 'priority'})
         for hook in cfg.get('custom_hooks') or () if hook['type'] == 'EMAUpdateHook'
     ]
-    runner = SimpleNamespace(model=model, iter=0)  # all that the hooks ask of a runner
+    # a stand-in for the runner, with all that EMAUpdateHook reads of it
+    runner = SimpleNamespace(model=model, iter=0)
     for hook in averages:
         hook.before_train(runner)
     data = _batch(model, size)
@@ -114,6 +121,7 @@ def _iterate(cfg: Config, device: str, size: int) -> None:
         model.train()
         for hook in averages:
             hook.before_train_iter(runner, runner.iter)
+        # 0: the seed; a long run of which these are the first steps
         model.train_step(data, optim, context=StepContext(0, iteration=runner.iter, total=10**6))
         for hook in averages:
             hook.after_train_iter(runner, runner.iter)
@@ -125,6 +133,7 @@ def _batch(model: Any, size: int) -> dict[str, dict]:
     """
     from mmseg.structures import SegDataSample
     generator, batch = torch.Generator().manual_seed(0), {}
+    # ``streams``: names of the method's streams; ``labeled_streams``: those that must have labels
     for stream in model.streams:
         images, samples = [], []
         for _ in range(2):
@@ -137,7 +146,7 @@ def _batch(model: Any, size: int) -> dict[str, dict]:
             sample = SegDataSample(metainfo=dict(img_shape=(size, size), ori_shape=(size, size)))
             if stream in model.labeled_streams:
                 sample.gt_sem_seg = PixelData(data=label)
-            else:
+            else:  # all pixels may get pseudo-labels
                 sample.set_data(dict(valid_pseudo_mask=PixelData(data=torch.ones(1, size, size))))
             samples.append(sample)
         batch[stream] = dict(inputs=images, data_samples=samples)

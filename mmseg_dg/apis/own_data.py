@@ -26,7 +26,7 @@ from .own_data_checks import (
 )
 
 Folder = Union[str, Path]
-#: Method -> (recipe for the shipped encoder, recipe for larger ones, streams, settings).
+#: Recipes below ``configs``: for the encoder that ships with the package, and for larger ones.
 _UDA = ('custom/custom_uda_small.py', 'custom/custom_uda.py')
 _SUPERVISED = ('custom/custom_supervised_small.py', 'custom/custom_supervised.py')
 _SEMI = ('custom/custom_semi_small.py', 'custom/custom_semi.py')
@@ -46,6 +46,7 @@ class Recipe(NamedTuple):
     settings: Mapping[str, Any] = {}
 
 
+#: Method -> recipe, of :func:`adapt`, :func:`train` and :func:`semi`; the first is the default.
 ADAPT = {
     'daformer': Recipe(*_UDA, ('source', 'target')),
     'mic': Recipe(*_UDA, ('source', 'target'), {'model.masked': dict(ratio=0.7, block_size=64)}),
@@ -163,6 +164,7 @@ def semi(labeled: Mapping, unlabeled: Mapping, classes: Union[Sequence[str], Fol
     sets = dict(labeled=checked_images('labeled', labeled, True),
                 unlabeled=checked_images('unlabeled', unlabeled, False))
     chosen = _chosen(SEMI, method)
+    # the control is a supervised recipe, whose only stream is called source
     if chosen.streams == ('source', ):
         sets['source'] = sets['labeled']
     return _begin('semi', chosen, sets, classes, out, None, settings)
@@ -205,17 +207,18 @@ def run(task: Task, out: Path, *, encoder: Union[str, Folder,
         settings['custom_hooks'] = _early_stopping(task, encoder, early_stopping)
     refuse_run(out, resume, overwrite)
     path = out / CONFIG
-    ours = {**settings, **options}
-    # suggest also gives pipelines for images that are scored: without such there is no dataloader
+    merged = {**settings, **options}
+    # options of ``suggest`` also have pipelines for images that are scored (the domain "own" of the
+    # recipes); without such images the config has no dataloader that could take them
     if task.val is None:
-        ours = {
+        merged = {
             key: value
-            for key, value in ours.items() if not key.endswith('_dataloader.own.dataset.pipeline')
+            for key, value in merged.items() if not key.endswith('_dataloader.own.dataset.pipeline')
         }
-    write_config(path, _about(task, path), recipe(_base(task, encoder)), nested(ours), reasons)
+    write_config(path, _about(task, path), recipe(_base(task, encoder)), nested(merged), reasons)
     if not start:
         return None
-    from .inference import adapt as train_config
+    from .inference import adapt as train_config  # "adapt" here is another function
     train_config(str(path), str(out / RUN), resume=resume, overwrite=overwrite)
     return load(out)  # the best checkpoint where scores were taken, not the last weights
 
@@ -253,6 +256,7 @@ def _begin(verb: str, chosen: Recipe, sets: dict, classes: Any, out: Folder, few
     return run(task, Path(out), **settings)
 
 
+#: Keyword arguments of :func:`run`, which all functions of this module take.
 SETTINGS = ('encoder', 'iterations', 'batch_size', 'crop_size', 'seed', 'early_stopping', 'options',
             'reasons', 'resume', 'overwrite', 'start')
 
@@ -303,10 +307,10 @@ def _settings(task: Task, encoder: Any, iterations: Optional[int], batch_size: O
     if crop_size is not None:
         result['train_cfg.crop_size'] = crop_pair(crop_size)
     if iterations is not None:
-        every = max(1, iterations // 5)  # validated and saved five times
+        interval = max(1, iterations // 5)  # validated and saved five times
         result.update({
-            'train_cfg.max_iters': iterations, 'train_cfg.val_interval': every,
-            'default_hooks.checkpoint.interval': every
+            'train_cfg.max_iters': iterations, 'train_cfg.val_interval': interval,
+            'default_hooks.checkpoint.interval': interval
         })
     result['randomness.seed'] = seed
     return {**result, **_scoring(task)}
@@ -321,6 +325,7 @@ def _scoring(task: Task) -> dict[str, Any]:
             **_dataset('val_dataloader.own.dataset', task, task.val),
             **_dataset('test_dataloader.own.dataset', task, task.val)
         }
+    # without val_dataloader, val_evaluator and val_cfg mmengine does not validate; so of the test
     nothing = {
         f'{role}_{part}': None
         for role in ('val', 'test')
@@ -338,6 +343,7 @@ def _early_stopping(task: Task, encoder: Any, patience: int) -> list[dict]:
     if task.val is None:
         raise ValueError(
             'early_stopping needs val=dict(images=..., masks=...), whose score it follows')
+    # a list in a config replaces that of its recipe: the recipe's hooks have to be repeated
     cfg = Config.fromfile(recipe_file(_base(task, encoder)))
     hooks = [dict(hook) for hook in cfg.get('custom_hooks') or ()]
     return [
@@ -353,7 +359,7 @@ def _dataset(where: str, task: Task, folders: Mapping) -> dict[str, Any]:
     prefix = dict(img_path=folders['images'])
     if 'masks' in folders:
         prefix['seg_map_path'] = folders['masks']
-    found = {
+    found = {  # data_root is empty: the folders are absolute paths
         'data_root': '', 'classes': list(task.classes), 'palette': task.palette,
         'data_prefix': prefix
     }
@@ -365,12 +371,17 @@ def _dataset(where: str, task: Task, folders: Mapping) -> dict[str, Any]:
 
 
 def few_target_labels(base: str) -> dict[str, Any]:
-    """The source's stream, as a recipe has it, for the labeled target images."""
+    """Settings of the stream ``target_labeled``: a copy of a recipe's stream ``source`` (batch,
+    sampler, pipeline), whose folders are set afterwards.
+
+    Args:
+        base: The recipe, below ``configs``.
+    """
     return Config.fromfile(recipe_file(base)).train_dataloader.source.to_dict()
 
 
 def _base(task: Task, encoder: Any) -> str:
-    """The recipe that an encoder takes."""
+    """The recipe, below ``configs``, that a task takes with an encoder (as of :func:`run`)."""
     return task.recipe.small if is_shipped(encoder) else task.recipe.large
 
 

@@ -35,12 +35,21 @@ def add_images(parser: argparse.ArgumentParser) -> None:
 
 
 def set_of(pair: list) -> dict[str, str]:
-    """IMAGES MASKS as the functions take them."""
+    """Two words of the command line, the folders IMAGES and MASKS, as ``mmseg_dg.adapt`` and its
+    siblings take a set of images.
+    """
     return dict(images=pair[0], masks=pair[1])
 
 
 def images_of(args: argparse.Namespace) -> tuple[Callable[..., Any], dict[str, dict]]:
     """The function that the given sets of images ask for, and its first arguments.
+
+    Args:
+        args: Of a parser with the options of :func:`add_images`.
+
+    Returns:
+        ``mmseg_dg.adapt``, ``semi_adapt``, ``semi`` or ``train``, and ``{argument: dict(images=...,
+        masks=...)}`` for it.
 
     Raises:
         ValueError: No set that belongs together.
@@ -80,5 +89,7 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def classes_of(args: argparse.Namespace) -> Any:
-    """Names, or the text file that has them."""
+    """``--classes`` as the functions take it: several words are names, a single one is the path of
+    a text file with the names.
+    """
     return args.classes[0] if len(args.classes) == 1 else args.classes

@@ -22,14 +22,15 @@ def checked_images(name: str, given: Any, masks: bool) -> dict[str, str]:
     Raises:
         ValueError: Something else; FileNotFoundError: a folder or list that is not there.
     """
-    wanted = f"{name}=dict(images=FOLDER{', masks=FOLDER' * masks})"
+    # how the argument should look, for messages
+    wanted = f"{name}=dict(images=FOLDER{', masks=FOLDER' if masks else ''})"
     if not isinstance(given, Mapping):
         raise ValueError(f'{name}={given!r}: give {wanted}')
     unknown = set(given) - set(_KEYS)
     if unknown or 'images' not in given or (masks and 'masks' not in given):
-        what = 'images and masks are needed' if masks else 'images are needed'
-        what = f'unknown {sorted(unknown)}' if unknown else what
-        raise ValueError(f'{name}: {what}; give {wanted}, and list=FILE to select among them')
+        fault = 'images and masks are needed' if masks else 'images are needed'
+        fault = f'unknown {sorted(unknown)}' if unknown else fault
+        raise ValueError(f'{name}: {fault}; give {wanted}, and list=FILE to select among them')
     result = {}
     for key in _KEYS if masks else ('images', 'list'):
         if given.get(key) is None:
@@ -45,7 +46,15 @@ def checked_images(name: str, given: Any, masks: bool) -> dict[str, str]:
 
 
 def checked_classes(classes: Any, palette: Any) -> tuple[tuple[str, ...], Optional[list]]:
-    """Names and colors (or None), from a sequence of names or a text file.
+    """Names and colors of the classes, after a check.
+
+    Args:
+        classes: Names in the order of the ids; or a text file with one name per line, perhaps with
+            its color.
+        palette: (red, green, blue) of each class; None: those of the text file, if it has any.
+
+    Returns:
+        The names, and ``[red, green, blue]`` of each or None.
 
     Raises:
         ValueError: Fewer than 2 or more than 255 names, one twice, or another number of colors.
@@ -103,9 +112,10 @@ def crop_pair(size: Any) -> tuple[int, int]:
     Raises:
         ValueError: Something else, or less than 32 pixels.
     """
-    pair = (size, size) if isinstance(size, int) else ()
+    pair = (size, size) if isinstance(size, int) else ()  # (): refused below by its length
     if isinstance(size, (tuple, list)):
         pair = tuple(size)
+    # bool is a kind of int in Python, and no size
     if len(pair) != 2 or any(
             isinstance(side, bool) or not isinstance(side, int) or side < 32 for side in pair):
         raise ValueError(
@@ -117,8 +127,14 @@ def crop_pair(size: Any) -> tuple[int, int]:
 def refuse_run(out: Path, resume: Any, overwrite: Any) -> None:
     """Refuse a folder whose run would be written over by accident.
 
+    Args:
+        out: Folder of the run; its checkpoints are in ``out/run``.
+        resume: Whether the run there is to go on.
+        overwrite: Whether it is to be replaced.
+
     Raises:
-        ValueError: Both or no booleans; FileExistsError: a run lies there, or a file.
+        ValueError: ``resume`` and ``overwrite`` are both True, or one is no boolean.
+        FileExistsError: A run lies there and neither is True, or ``out`` is a file.
     """
     for name, value in dict(resume=resume, overwrite=overwrite).items():
         if not isinstance(value, bool):

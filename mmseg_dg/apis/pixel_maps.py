@@ -1,7 +1,7 @@
 """What a trained network knows of every pixel: decoder features, logits and labels of test images,
 map by map.
 
-Shapes: C classes, D channels, H x W pixels, h x w places of a smaller map.
+Shapes: B images, C classes, D channels, H x W pixels, h x w places of a smaller map.
 """
 from typing import NamedTuple, Optional
 
@@ -84,28 +84,39 @@ def pixel_maps(model: BaseSegmentor, sample: dict) -> list[PixelMaps]:
     Raises:
         ValueError: The decoder shows no feature per pixel.
     """
-    data = model.data_preprocessor(pseudo_collate([sample]), False)
+    data = model.data_preprocessor(pseudo_collate([sample]), False)  # False: as in a test
+    # ``evaluated_network``: the one of a method's networks that predicts (student or teacher)
     network, size = model.evaluated_network, tuple(data['inputs'].shape[-2:])
     divisor = network.size_divisor if isinstance(network, HRDAEncoderDecoder) else 1
     images = _padded(data['inputs'], divisor)
     box = (0, images.shape[-2], 0, images.shape[-1])  # the "detail crop" is the whole image
     labels, inside = _grids(sample, size, images)
+    # the encoder's maps at each resolution: one entry, of HRDA (context, detail)
     pyramids = reference_features(network, network.backbone, images, crop_box=box)
     head = main_head(network)
-    calls = [decode(head, pyramid).calls for pyramid in pyramids]
-    if any(len(own) != 1 for own in calls):
+    # per resolution, (features, logits) of every call of the head's classifier
+    calls_by_scale = [decode(head, pyramid).calls for pyramid in pyramids]
+    # none or several calls: there is no such thing as the feature of a pixel
+    if any(len(calls) != 1 for calls in calls_by_scale):
         raise ValueError(no_features(network))
     names = ('', ) if len(pyramids) == 1 else ('context', 'detail')
     return [
         PixelMaps(name=name, features=features[0].float(), logits=logits[0].float(),
                   labels=_nearest(labels, logits), inside=_nearest(inside, logits).bool())
-        for name, ((features, logits), ) in zip(names, calls)
+        for name, ((features, logits), ) in zip(names, calls_by_scale)
     ]
 
 
 def _grids(sample: dict, size: tuple[int, int], images: Tensor) -> tuple[Tensor, Tensor]:
-    """Labels, and 1 inside the image and 0 on its padding; both int64 (H, W) at the size of the
-    padded ``images`` (1, 3, H, W). ``size`` is that before padding.
+    """The label map of a sample, and a map of where its image is.
+
+    Args:
+        sample: Of a test dataset; without ``gt_sem_seg`` all labels are 255.
+        size: (height, width) of the image before padding.
+        images: (1, 3, H, W), the image padded at the bottom and right.
+
+    Returns:
+        Labels, and 1 inside the image and 0 on its padding; both int64 (H, W).
     """
     info = sample['data_samples']
     labels = torch.full(size, IGNORE)
@@ -118,13 +129,16 @@ def _grids(sample: dict, size: tuple[int, int], images: Tensor) -> tuple[Tensor,
 
 
 def _nearest(plane: Tensor, like: Tensor) -> Tensor:
-    """A map of ids (H, W) resized to the size of ``like``, int64."""
+    """A map of ids (H, W) resized to the size of ``like`` (..., h, w): (h, w) int64."""
     resized = F.interpolate(plane[None, None].double(), size=like.shape[-2:], mode='nearest-exact')
     return resized[0, 0].long()
 
 
 def _padded(images: Tensor, divisor: int) -> Tensor:
-    """Zeros (the mean color) at the bottom and right, to sides the network takes."""
+    """Images (B, 3, H, W) with zeros (the mean color, since they are normalized) at the bottom and
+    right, so that both sides are multiples of ``divisor`` and no smaller than encoders take.
+    """
+    # a divisor above 1 means HRDA, whose context is the image at half resolution
     least = max(divisor, 2 * _SMALLEST if divisor > 1 else _SMALLEST)
     missing = [max(ceil_div(side, divisor) * divisor, least) - side for side in images.shape[-2:]]
     return F.pad(images, (0, missing[1], 0, missing[0])) if any(missing) else images

@@ -25,10 +25,13 @@ from .inference import iter_predict
 from .inputs import Input, list_inputs
 from .label_free import LabelFreeTable
 
+#: What OpenCV is asked to read as a video, and what is read as a list of paths.
 VIDEO_SUFFIXES = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v')
 LIST_SUFFIXES = ('.txt', '.lst')
 _SPEAK = 10.0  # seconds between lines of progress
-_LEGEND_ROW = 22  # pixels of a row; a square of 12 and a name of 0.42 times OpenCV's size fit in
+_LEGEND_ROW = 22  # pixels of a row of the legend; a square and a name fit in
+_SQUARE = 12  # side in pixels of the legend's colored squares
+_FONT, _FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.42  # of the legend's names
 
 
 @dataclass
@@ -126,12 +129,20 @@ def output_stems(items: Sequence[Input]) -> list[str]:
     would be equal.
     """
     stems = [os.path.splitext(item.below or item.name)[0] for item in items]
-    return [item.below if stems.count(stem) > 1 else stem for item, stem in zip(items, stems)] \
-        if len(set(stems)) < len(stems) else stems
+    if len(set(stems)) == len(stems):  # spares the count of each among many images
+        return stems
+    return [item.below if stems.count(stem) > 1 else stem for item, stem in zip(items, stems)]
 
 
 class _Writer:
-    """Writes results, counts classes, says how far it is."""
+    """Writes results, counts classes, says how far it is.
+
+    :meth:`begin` is called once, :meth:`write` for each image, :meth:`finish` at the end.
+
+    Args:
+        model: Its ``dataset_meta`` has the names of its classes, and perhaps their colors.
+        out, overlay, confidence: As :func:`predict_files`.
+    """
     def __init__(self, model: BaseSegmentor, out: Path, overlay: bool, confidence: bool) -> None:
         meta = model.dataset_meta
         self.names = list(meta['classes'])
@@ -141,11 +152,19 @@ class _Writer:
         self.rows: list[list] = []  # of class_shares.csv
         self.stems: Iterator[str] = iter(())  # file names of the images to come
         self.total: Optional[int] = None  # images; None where a video does not say
+        # label-free scores, which predict_files sets where they are asked for
         self.table: Optional[LabelFreeTable] = None
 
     def begin(self, total: Optional[int], stems: Sequence[str]) -> None:
+        """Start the clock of the progress.
+
+        Args:
+            total: Number of images; None where it is not known, so that no rest is told.
+            stems: Of the files to write, in the order of the images; () where :meth:`write` is
+                given each.
+        """
         self.total, self.stems, self.start = total, iter(stems), time.time()
-        self.spoken = self.start
+        self.spoken = self.start  # when progress was last told
 
     def write(self, item: Input, result: Any, stem: Optional[str] = None) -> None:
         """Write label map, overlay and confidence of one image, and note its class shares.
@@ -175,7 +194,7 @@ class _Writer:
         self._speak()
 
     def _speak(self) -> None:
-        """Log how long the rest will take, now and then."""
+        """Log how long the rest will take, at most every ``_SPEAK`` seconds."""
         now, done = time.time(), self.written.images
         if now - self.spoken > _SPEAK and self.total:
             self.spoken = now
@@ -209,7 +228,7 @@ def painted(image: np.ndarray, ids: np.ndarray, names: Sequence[str],
         opacity: Of the colors, 0..1.
 
     Returns:
-        uint8 (H', W', 3) RGB.
+        uint8 (H', W', 3) RGB: the legend below, so that H' > H; with confidence W' = 2 W.
     """
     if image.shape[:2] != ids.shape:
         image = cv2.resize(image, ids.shape[::-1], interpolation=cv2.INTER_AREA)
@@ -225,21 +244,25 @@ def _legend(present: Sequence[int], names: Sequence[str], palette: Sequence[Sequ
     """Rows of colored squares with names on white, uint8 (h, width, 3), for the classes
     ``present``.
     """
-    # each class with its place; a new row where the next name would not fit (margin of 6 pixels)
-    places, x, row = [], 6, 0
+    # (class, x, row) of each; a new row where the next name would not fit
+    margin = 6
+    places, x, row = [], margin, 0
     for i in present:
-        size = cv2.getTextSize(str(names[i]), cv2.FONT_HERSHEY_SIMPLEX, 0.42, 1)[0][0] + 30
-        if x + size > width and x > 6:
-            x, row = 6, row + 1
+        (text_width, _), _ = cv2.getTextSize(str(names[i]), _FONT, _FONT_SCALE, 1)
+        needed = text_width + 30  # with the square, and space to the next class
+        if x + needed > width and x > margin:
+            x, row = margin, row + 1
         places.append((i, x, row))
-        x += size
+        x += needed
     strip = np.full(((row + 1) * _LEGEND_ROW, width, 3), 255, np.uint8)
     for i, x, row in places:
-        y = row * _LEGEND_ROW
-        cv2.rectangle(strip, (x, y + 5), (x + 12, y + 17), tuple(int(c) for c in palette[i]), -1)
-        cv2.rectangle(strip, (x, y + 5), (x + 12, y + 17), (90, 90, 90), 1)
-        cv2.putText(strip, str(names[i]), (x + 17, y + 16), cv2.FONT_HERSHEY_SIMPLEX, 0.42,
-                    (30, 30, 30), 1, cv2.LINE_AA)
+        top = row * _LEGEND_ROW + 5
+        corners = (x, top), (x + _SQUARE, top + _SQUARE)
+        cv2.rectangle(strip, *corners, tuple(int(c) for c in palette[i]), -1)  # -1: filled
+        cv2.rectangle(strip, *corners, (90, 90, 90), 1)  # a gray border
+        # the point is the left end of the text's base line
+        cv2.putText(strip, str(names[i]), (x + 17, top + 11), _FONT, _FONT_SCALE, (30, 30, 30), 1,
+                    cv2.LINE_AA)
     return strip
 
 
@@ -249,7 +272,7 @@ def _predict_video(model: nn.Module, path: str, writer: _Writer, batch_size: int
     if not video.isOpened():
         raise ValueError(f'{path}: OpenCV cannot open this video; convert it to .mp4 (H.264) or to '
                          'a folder of frames')
-    count = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
+    count = int(video.get(cv2.CAP_PROP_FRAME_COUNT))  # 0 or less: the file does not say
     writer.begin(count if count > 0 else None, ())
     stem, done = Path(path).stem, 0
     try:
@@ -266,10 +289,16 @@ def _predict_video(model: nn.Module, path: str, writer: _Writer, batch_size: int
 
 
 def _groups(video: Any, size: int) -> Iterator[list[np.ndarray]]:
-    """Frames of a video in lists of ``size``, the last one shorter."""
+    """Frames of a video, uint8 (H, W, 3) in BGR order, in lists of ``size``; the last list may be
+    shorter.
+
+    Args:
+        video: An open ``cv2.VideoCapture``.
+        size: Frames of a list.
+    """
     frames: list[np.ndarray] = []
     while True:
-        ok, frame = video.read()
+        ok, frame = video.read()  # not ok: the video has ended, or cannot be read on
         if ok:
             frames.append(frame)
         if frames and (not ok or len(frames) == size):
@@ -280,20 +309,25 @@ def _groups(video: Any, size: int) -> Iterator[list[np.ndarray]]:
 
 
 def _rgb(item: Input) -> np.ndarray:
-    if not item.is_file:
+    """The image of a file or the frame of a video, uint8 (H, W, 3) in RGB order."""
+    if not item.is_file:  # a frame, in OpenCV's BGR order
         return np.ascontiguousarray(item.value[..., ::-1])
     with Image.open(item.value) as image:
         return np.asarray(image.convert('RGB'))
 
 
 def _save_png(path: Path, values: np.ndarray) -> None:
+    """Write uint8 or uint16 (H, W) as a gray PNG, whole or not at all; its folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(path) as part, open(part, 'wb') as file:
         Image.fromarray(values).save(file, format='PNG')
 
 
 def _colors(count: int) -> list[list[int]]:
-    """Distinct colors where the dataset has none: hues at the golden angle."""
+    """Distinct colors where the dataset has none, [red, green, blue] each: hues that differ by the
+    golden angle of 137.508 degrees, so that any number of them is well spread.
+    """
+    # one row of pixels (hue, saturation, value); OpenCV counts hues in 2 degrees, 0..179
     hsv = np.array([[[int(i * 137.508 / 2) % 180, 190, 230] for i in range(count)]], np.uint8)
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0].tolist()
 

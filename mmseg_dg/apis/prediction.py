@@ -61,6 +61,7 @@ class PredictionPipeline:
             TRANSFORMS.build(dict(dict(_scope_='mmseg_dg'), **step))
             for step in prediction_steps(cfg)
         ]
+        # for each step whether it loads the image; the class of a subclass may have any name
         loads = [
             isinstance(step, MMCVLoadImageFromFile) or type(step).__name__.startswith('LoadImage')
             for step in steps
@@ -71,7 +72,15 @@ class PredictionPipeline:
         self.steps = [step for step, load in zip(steps, loads) if not load]
 
     def __call__(self, item: Input) -> dict[str, Any]:
-        """``inputs`` uint8 (3, h, w) and ``data_samples`` of one image."""
+        """Prepare one image for ``test_step``.
+
+        Returns:
+            ``inputs``, uint8 as a rule, (3, h, w) or with the channels of a stack, and
+            ``data_samples``, a ``SegDataSample``.
+
+        Raises:
+            ValueError: The image cannot be read or is not of a kind that is taken.
+        """
         if item.is_file:
             results = self.loader(dict(img_path=item.value))
         # an array: stacks have any number of channels, other images become BGR of 8 bits
@@ -81,6 +90,7 @@ class PredictionPipeline:
             image = to_bgr(item, getattr(self.loader, 'bit_depth', None))
             if getattr(self.loader, 'to_float32', False):
                 image = image.astype(np.float32)
+            # the keys that a loading step sets
             results = dict(img=image, img_path=None, img_shape=image.shape[:2],
                            ori_shape=image.shape[:2])
         for step in self.steps:
@@ -96,10 +106,12 @@ def prediction_steps(cfg: Config) -> list[dict]:
     Those of the first test domain, else of the first validation domain; a config without either
     gives the loading and fixed steps of its training pipeline (of the target's, if there is one).
     """
+    # datasets of the config: ``stream`` is train/NAME, val/NAME or test/NAME, ``config`` its dict
     found = [entry for entry in entries(cfg) if entry.config.get('pipeline')]
     for role in ('test', 'val'):
         loaders = cfg.get(f'{role}_dataloader')
-        # `entries` leaves a test loader out that is equal to the validation loader
+        # empty for the test where its loader equals that of the validation, which ``entries`` then
+        # leaves out: the validation's steps, taken next, are the same
         chosen = [entry for entry in found if entry.stream.split('/')[0] == role] if loaders else []
         if chosen:
             return [dict(step) for step in chosen[0].config['pipeline'] if not _is_left_out(step)]
@@ -117,12 +129,17 @@ def prediction_steps(cfg: Config) -> list[dict]:
 
 
 def _kind(step: dict) -> str:
-    """The bare name of a step's class."""
+    """The bare name of a step's class, without a scope (``mmseg_dg.``) or module; ``type`` may be
+    the class itself.
+    """
     kind = step['type']
     return kind.split('.')[-1] if isinstance(kind, str) else kind.__name__
 
 
 def _is_left_out(step: Any) -> bool:
+    """Whether a step of a test pipeline is not used to predict: it loads labels (LoadAnnotations),
+    or cuts the image to the frame of a score.
+    """
     return isinstance(step, dict) and ('Annotations' in _kind(step) or _kind(step) in _FRAMES)
 
 
@@ -140,9 +157,15 @@ def predict_batch(model: BaseSegmentor, items: Sequence[Input], pipeline: Predic
         confidence: Whether each result is a ``Prediction`` instead of class ids (H, W).
         observe: Called with the images, the batch and the network's samples of each group of equal
             size.
+
+    Yields:
+        Of each image class ids int64 (H, W), or a ``Prediction``.
+
+    Raises:
+        ValueError: The network cannot read an image; the message names the first of its group.
     """
     samples = [pipeline(item) for item in items]
-    by_size: dict[tuple, list[int]] = {}
+    by_size: dict[tuple, list[int]] = {}  # shape of the input -> places in ``items``
     for index, sample in enumerate(samples):
         by_size.setdefault(tuple(sample['inputs'].shape), []).append(index)
     results: list[Any] = [None] * len(items)
@@ -151,7 +174,7 @@ def predict_batch(model: BaseSegmentor, items: Sequence[Input], pipeline: Predic
                      data_samples=[samples[i]['data_samples'] for i in indices])
         try:
             outputs = model.test_step(batch)
-        except torch.cuda.OutOfMemoryError:
+        except torch.cuda.OutOfMemoryError:  # a RuntimeError that is no fault of the image
             raise
         except (RuntimeError, ValueError, AssertionError, IndexError, ZeroDivisionError) as error:
             raise ValueError(
@@ -166,7 +189,20 @@ def predict_batch(model: BaseSegmentor, items: Sequence[Input], pipeline: Predic
 
 
 def _result(output: Any, network: nn.Module, confidence: bool) -> Union[np.ndarray, Prediction]:
-    """Class ids (H, W) and, where asked, the probability of each pixel's class (H, W)."""
+    """The result for one image.
+
+    Args:
+        output: mmseg's sample: ``pred_sem_seg`` (1, H, W) and perhaps ``seg_logits`` (C, H, W), at
+            the image's own size.
+        network: That gave it, for messages.
+        confidence: Whether the probabilities are asked for, which needs the logits.
+
+    Returns:
+        Class ids int64 (H, W), or with ``confidence`` a ``Prediction``.
+
+    Raises:
+        ValueError: The network gives no classes, or no logits where they are needed.
+    """
     if 'pred_sem_seg' not in output:
         raise ValueError(f'{type(network).__name__} predicts no classes: it is a method of '
                          'pretraining; finetune it first')
@@ -178,10 +214,10 @@ def _result(output: Any, network: nn.Module, confidence: bool) -> Union[np.ndarr
                          'confidence; call predict without it')
     logits = output.seg_logits.data.float()  # (C, H, W)
     if len(logits) == 1:  # mmseg has applied the sigmoid
-        sure = torch.where(ids > 0, logits[0], 1 - logits[0])
+        probability = torch.where(ids > 0, logits[0], 1 - logits[0])
     else:
-        sure = logits.softmax(dim=0).amax(dim=0)
-    return Prediction(ids.cpu().numpy(), sure.cpu().numpy())
+        probability = logits.softmax(dim=0).amax(dim=0)
+    return Prediction(ids.cpu().numpy(), probability.cpu().numpy())
 
 
 def dataset_meta(cfg: Config, num_classes: Optional[int]) -> Optional[dict]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from mmseg_dg.version import __version__
 
+#: Distributions as pip calls them; the onedl-* ones are forks of the OpenMMLab libraries.
 _LIBRARIES = ('torch', 'numpy', 'mmengine', 'mmcv-lite', 'mmsegmentation', 'onedl-mmengine',
               'onedl-mmcv', 'onedl-mmsegmentation')
 
@@ -26,13 +27,14 @@ def versions() -> dict[str, str]:
 
 @functools.cache
 def commit() -> str:
-    """Commit of the sources, ``+`` behind it where files were changed since; empty for an installed
-    package."""
+    """The first 12 digits of the commit of the sources, ``+`` behind them where tracked files were
+    changed since; '' for an installed package.
+    """
     root = Path(__file__).resolve().parents[2]
     if not (root / '.git').exists():
         return ''
-    head, changed = (_git(root, *words)
-                     for words in (('rev-parse', 'HEAD'), ('status', '--porcelain', '-uno')))
+    head = _git(root, 'rev-parse', 'HEAD')
+    changed = _git(root, 'status', '--porcelain', '-uno')  # -uno: without untracked files
     return f'{head[:12]}{"+" if changed else ""}' if head else ''
 
 

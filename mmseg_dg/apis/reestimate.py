@@ -79,9 +79,8 @@ def _batches(model: BaseModel, cfg: Any, stream: str, images: int, batch_size: i
     dataset = build_checked(dict(cfg.train_dataloader[stream]['dataset'], pipeline=[]))
     dataset.full_init()
     pipeline = Compose([dict(type='LoadImageFromFile'), *_test_transforms(cfg)])
-    number = len(dataset)
-    chosen = np.random.RandomState(derive_seed(seed, 'statistics')
-                                   % 2**32).permutation(number)[:images]
+    random = np.random.RandomState(derive_seed(seed, 'statistics') % 2**32)
+    chosen = random.permutation(len(dataset))[:images]
     progress = Progress('re-estimating statistics', len(chosen))
     for start in range(0, len(chosen), batch_size):
         samples = [
@@ -100,8 +99,10 @@ def _batches(model: BaseModel, cfg: Any, stream: str, images: int, batch_size: i
 
 
 def _test_transforms(cfg: Any) -> list:
-    """The first test domain's transforms without those that load an image or a label; without a
-    test domain those that prediction takes."""
+    """Configs of the steps that prepare an image which is already loaded: those of the first test
+    domain, or without a test domain those that prediction takes, without the steps that load an
+    image or a label.
+    """
     loaders = list(loaders_by_name(cfg.get('test_dataloader')).values())
     steps = loaders[0]['dataset']['pipeline'] if loaders else prediction_steps(cfg)
     return [

@@ -107,34 +107,50 @@ class Replay:
         self.optim_wrapper = self._optim_wrapper(config)
 
     def _load_buffers(self, buffers: dict[str, Tensor]) -> None:
-        """Put the record's buffers (names of the official code) into the teacher."""
+        """Put the record's BatchNorm buffers (official name -> tensor) into the teacher; an empty
+        dict, of a record without any, changes nothing.
+        """
+        if not buffers:
+            return
         ours = dict(teacher_of(self.method).module.named_buffers())
-        for name, value in from_official(buffers).items() if buffers else ():
+        for name, value in from_official(buffers).items():
             ours[name].copy_(value)
 
     def _optim_wrapper(self, config: Config) -> OptimWrapper:
+        """The optimizer wrapper of the config, for the parameters of the method.
+
+        The config's ``constructor`` is not looked up: it is always :class:`MergedParamGroups`,
+        which takes the rest of the config and ``paramwise_cfg`` as two arguments.
+        """
         cfg = dict(config.optim_wrapper)
         cfg.pop('constructor', None)
         return MergedParamGroups(cfg, cfg.pop('paramwise_cfg', None))(self.method)
 
     # ------------------------------------------------------------------ one step
     def step(self, index: int) -> ReplayedStep:
-        """Replay step ``index`` of the record with its images and draws; steps must be replayed in
-        order, as each changes the weights. Returns all that can be compared.
+        """Replay one step with the recorded images and draws.
+
+        Args:
+            index: Of the step in the record, 0-based. Steps must be replayed in order, as each
+                changes the weights.
+
+        Returns:
+            All that can be compared.
         """
         recorded, method = self.record['steps'][index], self.method
         method.train()
-        # the official code updates the teacher before the step
+        # the official code updates the teacher before the step; a run has a hook for it
         beta = self.record['cfg']['uda']['alpha']
         teacher_of(method).configure(beta, ramp=True, buffers='batch')
         teacher_of(method).update_parameters(method.student)
+        # the step then leaves its pseudo-labels and mixed images in ``method.recorder.record``
         method.recorder.request('replay')
         norms: list[dict[str, float]] = []
         gradients: list[dict[str, Tensor]] = []
 
         def keep_gradients(name: str) -> None:
-            """After each backward: keep the gradients accumulated so far (under their official
-            names) and their norms.
+            """Called after each backward pass, with the pass's ``name``: keep the gradients
+            accumulated so far, under the parameters' official names, and their norms.
             """
             grads = {
                 n: p.grad.detach().clone()
@@ -150,11 +166,13 @@ class Replay:
                                        on_backward=keep_gradients, preprocess=False)
         record = method.recorder.record
         assert record is not None  # it was requested
+        # ``left()``: fields of the step's state that are not None, by name
         state = dict(record.state.left(), **seen.maps)
         method.recorder.release('replay')
         cells = distance_labels(method, batch, seen.maps.get('source_feature'))
         if cells is not None:
             state['distance_labels'] = cells
+        # 'loss' is the total; a record has the terms alone
         log_vars = {official_log_name(k): float(v) for k, v in values.items() if k != 'loss'}
         student = _official(method.student.named_parameters())
         teacher = _official(teacher_of(method).module.named_parameters())
@@ -168,11 +186,14 @@ class Replay:
                                                     state), modes=seen.modes)
 
     def _moved(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Parameters (by official name) minus those of the student before the first step, which the
+        teacher began with too.
+        """
         return {k: v - self._start[k] for k, v in tensors.items()}
 
 
 def teacher_of(method: DACS) -> EMATeacher:
-    """The teacher, which a method of pseudo-labels has."""
+    """The teacher of a method; ``teacher`` is optional by its type, but DACS always has one."""
     assert method.teacher is not None
     return method.teacher
 
@@ -196,18 +217,19 @@ class StepObserver:
     def __enter__(self) -> 'StepObserver':
         """Begin to note maps (``maps``) and modes (``modes``), by forward hooks."""
         method, head = self.method, teacher_of(self.method).module.decode_head
+        # of the hooks, which __exit__ removes
         self._handles = [
             method.student.backbone.register_forward_hook(self._note_source),
             teacher_of(method).module.backbone.register_forward_hook(self._note_modes)
         ]
         if method.imnet is not None:
             self._handles.append(method.imnet.register_forward_hook(self._note_reference))
-        if isinstance(head,
-                      FusesScales):  # of a multi-resolution head, the fusion is the prediction
+        # a head of two resolutions predicts by ``fuse``, a method, which has no forward hooks
+        if isinstance(head, FusesScales):
             fuse = head.fuse
 
             def noted(*args: Any, **kwargs: Any) -> Any:
-                """The head's own fusion, whose result is noted."""
+                """Call the head's own ``fuse`` and note the fused logits (B, C, h, w)."""
                 result = fuse(*args, **kwargs)
                 self.maps['teacher_logits'] = result.fused.detach().clone()
                 return result
@@ -218,15 +240,20 @@ class StepObserver:
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Remove the forward hooks and uncover the head's own ``fuse``."""
         for handle in self._handles:
             handle.remove()
         teacher_of(self.method).module.decode_head.__dict__.pop('fuse', None)
 
     def _note_source(self, module: nn.Module, inputs: tuple, outputs: Sequence[Tensor]) -> None:
-        if 'source_feature' not in self.maps:  # the context pass of the source comes first
+        """Forward hook of the student's backbone: keep the last level of its first pass in the
+        step, which is that of the source images (of HRDA their context).
+        """
+        if 'source_feature' not in self.maps:
             self.maps['source_feature'] = outputs[-1].detach().clone()
 
     def _note_logits(self, module: nn.Module, inputs: tuple, outputs: Tensor) -> None:
+        """Forward hook of the teacher's decode head: keep its logits (B, C, h, w)."""
         self.maps['teacher_logits'] = outputs.detach().clone()
 
     def _note_modes(self, module: nn.Module, inputs: tuple, outputs: Any) -> None:
@@ -241,13 +268,24 @@ class StepObserver:
         })
 
     def _note_reference(self, module: nn.Module, inputs: tuple, outputs: Any) -> None:
+        """Forward hook of the frozen ImageNet encoder (``imnet``): whether it was in training mode.
+        """
         self.modes['imnet.training'] = module.training
 
 
 def distance_labels(method: DACS, batch: dict[str, dict],
                     feature: Optional[Tensor]) -> Optional[Tensor]:
-    """Classes of the feature distance's cells on the source labels, (B, h, w); None without
-    distance or cells.
+    """The source labels shrunk to the cells of the feature distance.
+
+    Args:
+        method: Its ``feature_distance`` says which share of a cell a class must have, and for which
+            classes (``classes``; None: the distance is taken over all pixels, without cells).
+        batch: Of the step, by stream.
+        feature: Last level of the source pass, (B, D, h, w), one place per cell; None: not seen.
+
+    Returns:
+        (B, h, w) class ids, ``ignore_index`` where no class dominates a cell; None for a method
+        without the distance, or one without cells.
     """
     distance = method.feature_distance
     if distance is None or feature is None or distance.classes is None:
@@ -261,7 +299,15 @@ def official_accuracies(log_vars: dict[str, float], method: DACS, batch: dict[st
                         draws: StepDraws, state: dict[str, Any]) -> dict[str, float]:
     """Accuracies of a step by log name, in percent of all pixels as the official code logs them;
     mmseg 1.x logs percents of the pixels that are not ignored.
+
+    Args:
+        log_vars: Values of the step under official log names; only ``*acc_seg`` are used.
+        method: Names the source stream.
+        batch: Of the step, by stream; has the source labels.
+        draws: Of the step; HRDA's detail accuracies (``.hr.`` in the name) are of these crops.
+        state: Of the step; has ``mixed_label``.
     """
+    # prefix of the log name -> labels (B, H, W) that the accuracy is taken on
     labels = {
         '': stack_labels(batch[method.source_stream]['data_samples'], method.source_stream),
         'mix.': state['mixed_label']
@@ -271,10 +317,12 @@ def official_accuracies(log_vars: dict[str, float], method: DACS, batch: dict[st
     for name, value in log_vars.items():
         if name.endswith('acc_seg'):
             stream = 'mix.' if name.startswith('mix.') else ''
-            seen = cut_boxes(labels[stream], boxes[stream]) if '.hr.' in name else labels[stream]
-            result[name] = value * (seen != IGNORED).double().mean().item()
+            judged = cut_boxes(labels[stream], boxes[stream]) if '.hr.' in name else labels[stream]
+            labeled_share = (judged != IGNORED).double().mean().item()
+            result[name] = value * labeled_share
     return result
 
 
 def _official(named: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
+    """Copies of parameters or buffers, which later steps do not change, under official names."""
     return official_gradients({k: v.detach().clone() for k, v in named})

@@ -36,7 +36,7 @@ TOLERANCES = {
     'float64 losses': (1e-6, 1e-6),
     'float64 gradient norms': (1e-5, 1e-5),
 }
-#: What a recorded step holds to be replayed, not to be compared.
+#: Keys of a recorded step that are there to be replayed, not to be compared.
 INPUTS = ('iter', 'seed', 'batch', 'draws', 'strong_scalars')
 #: The key half of this bias has no gradient, so that its movement is +-lr of rounding noise.
 KEY_BIAS = '*.attn.kv.bias'
@@ -91,7 +91,7 @@ def judge(
                          f'{sorted({d.quantity for d in deviations})}')
     result = []
     for d in deviations:
-        default = TOLERANCES[d.kind][min(step, 1)]
+        default = TOLERANCES[d.kind][min(step, 1)]  # (first step, later steps)
         allowed = tolerances.get(d.quantity, tolerances.get(d.kind, default))
         if not _matches(d.quantity, skip):
             result.append(d._replace(tolerance=allowed))
@@ -114,12 +114,14 @@ def compare_step(ours: 'ReplayedStep', recorded: dict, skip: Sequence[str] = ())
         the rest.
     """
     losses = {k: v for k, v in recorded['log_vars'].items() if 'loss' in k}
+    # only those that a replay has: see ReplayedStep
     accuracies = {
         k: v
         for k, v in recorded['log_vars'].items() if 'acc' in k and k in ours.official_accuracies
     }
     result = [_largest('logged losses', ours.log_vars, losses, 'losses')]
     if accuracies:
+        # percents: the deviation is relative to 100, not to an accuracy that may be near 0
         result.append(
             _largest('logged accuracies', ours.official_accuracies, accuracies, 'accuracies',
                      scale=100.))
@@ -151,13 +153,14 @@ def compare_float64(ours: 'ReplayedStep', check: dict, index: int,
 
     Args:
         ours: A step replayed with ``dtype=torch.float64``.
-        check: Entry of the record's kind in ``*_fp64_check.json``.
+        check: Entry of the record's kind in ``*_fp64_check.json``: ``log`` has per step pairs of a
+            value (float32, float64), ``grad_norms_fp64_iter<N>`` the norms by official name.
         index: Number of the step.
         skip: As in :func:`compare_step`.
     """
     result = []
     logged = check.get('log', {}).get(str(index), {})
-    losses = {k: float(v[1]) for k, v in logged.items() if 'loss' in k}
+    losses = {k: float(v[1]) for k, v in logged.items() if 'loss' in k}  # [1]: of float64
     if losses:
         result.append(_largest('float64 losses', ours.log_vars, losses, 'float64 losses'))
     norms = check.get(f'grad_norms_fp64_iter{index}')
@@ -204,7 +207,8 @@ def _gradients(ours: 'ReplayedStep', recorded: dict, skip: Sequence[str]) -> lis
         result.append(
             _largest_tensor(f'gradients after backward {i}', own, samples, 'gradients', skip))
     if 'grad_sum_after_mix' in recorded:
-        # a sum of n numbers of mean square g^2 / n is compared with g sqrt(n): most sums cancel
+        # positive and negative gradients cancel in a sum, which may be near 0: its deviation is
+        # relative to the largest sum that n numbers of norm g can have, g * sqrt(n)
         scale = {
             k: float(v.double().norm()) * math.sqrt(v.numel())
             for k, v in ours.gradients_after[-1].items()
@@ -271,6 +275,7 @@ def _modes(ours: 'ReplayedStep', recorded: dict) -> list[Deviation]:
 
 # ---------------------------------------------------------------------- largest deviation
 def _matches(name: str, patterns: Sequence[str]) -> bool:
+    """Whether a name fits any of the patterns (``*.bias``), capital letters told apart."""
     return any(fnmatch.fnmatchcase(name, p) for p in patterns)
 
 
@@ -297,7 +302,8 @@ def _largest(quantity: str, ours: dict[str, float], theirs: dict[str, float], ki
             continue
         if name not in ours:
             return Deviation(quantity, math.inf, f'{name} is missing', kind)
-        if math.isnan(value):  # the official mean over no masked cell; ours is zero with a graph
+        # nan: the official code's mean over no cell of the feature distance; ours is 0 there
+        if math.isnan(value):
             relative = 0.0 if ours[name] == 0 else math.inf
         else:
             # what the difference is divided by; 1e-12 below: a recorded 0 would divide by zero
@@ -328,6 +334,7 @@ def _largest_tensor(quantity: str, ours: dict[str, Tensor], theirs: dict[str, Te
             return Deviation(quantity, math.inf, f'{name}: {tuple(ours[name].shape)}, not '
                              f'{tuple(value.shape)}', kind)
         difference = (ours[name].double() - value.double()).abs().max()
+        # 1e-12: a tensor of zeros would divide by zero
         relative = (difference / value.double().abs().max().clamp(min=1e-12)).item()
         if not relative <= worst.relative:
             worst = worst._replace(relative=math.inf if math.isnan(relative) else relative,

@@ -45,25 +45,28 @@ def load_record(path: str) -> tuple[dict, dict, dict]:
 def fit_to_record(model: dict, record: dict, start: dict[str, Tensor]) -> None:
     """Set in a DACS config what the record itself says: crop, margins, width of HRDA's attention;
     logs each change.
+
+    Args:
+        model: Config of the method; changed in place.
+        record: First element of :func:`load_record`.
+        start: Start weights of the student under official names, whose shapes give the widths.
     """
     settings = record['cfg']['uda']
-    found = {
-        'use_valid_mask': any(k == 'valid_pseudo_mask' and v is not None
-                              for k, v in record['steps'][0]['batch'].items())
-    }
-    found.update({
-        ours: settings[theirs]
-        for ours, theirs in (('pseudo_threshold', 'pseudo_threshold'), ('ignore_top',
-                                                                        'pseudo_weight_ignore_top'),
-                             ('ignore_bottom', 'pseudo_weight_ignore_bottom')) if theirs in settings
-    })
-    _change(model, found)
+    # name in a DACS config -> recorded value
+    values = {'use_valid_mask': record['steps'][0]['batch'].get('valid_pseudo_mask') is not None}
+    for ours, theirs in (('pseudo_threshold', 'pseudo_threshold'), ('ignore_top',
+                                                                    'pseudo_weight_ignore_top'),
+                         ('ignore_bottom', 'pseudo_weight_ignore_bottom')):
+        if theirs in settings:
+            values[ours] = settings[theirs]
+    _change(model, values)
     network = model['network']
     crop = record['cfg'].get('hr_crop_size')
     if crop is not None:
         _change(network,
                 dict(hr_crop_size=tuple(crop) if isinstance(crop, Sequence) else (crop, crop)))
     _fit_widths(network['decode_head'], start)
+    # (outputs, channels, 1, 1) of HRDA's attention: one output for all classes, or one per class
     classifier = start.get('decode_head.scale_attention.conv_seg.weight')
     if classifier is not None:
         _change(
@@ -72,7 +75,8 @@ def fit_to_record(model: dict, record: dict, start: dict[str, Tensor]) -> None:
 
 
 def _fit_widths(head: dict, start: dict[str, Tensor]) -> None:
-    """Widths of the decoder, that of HRDA's inner head included, from the recorded start weights.
+    """Set the decoder's widths in its config (of HRDA in that of its inner head) from the shapes of
+    the recorded start weights.
     """
     prefix = 'decode_head.head.' if 'decode_head.head.conv_seg.weight' in start else 'decode_head.'
     # a decoder without this layer keeps the widths of the config
@@ -107,15 +111,15 @@ def to_batch(recorded: dict[str, Tensor], method: DACS,
     data preprocessor would give it.
     """
     labels = recorded['gt_semantic_seg'].long()
-    target_extra = recorded.get('valid_pseudo_mask')
-    source, target = [], []
+    valid_masks = recorded.get('valid_pseudo_mask')  # of the target images; None: not recorded
+    source, target = [], []  # samples
     for i, label in enumerate(labels):
         # (H, W) or (1, H, W) -> (1, H, W)
         source.append(SegDataSample(gt_sem_seg=PixelData(data=label.reshape(1, *label.shape[-2:]))))
         target.append(SegDataSample())
-        if target_extra is not None:
+        if valid_masks is not None:
             # (1, H, W)
-            mask = torch.as_tensor(target_extra[i]).reshape(1, *label.shape[-2:]).to(torch.uint8)
+            mask = torch.as_tensor(valid_masks[i]).reshape(1, *label.shape[-2:]).to(torch.uint8)
             target[-1].valid_pseudo_mask = PixelData(data=mask)
     return {
         method.source_stream: dict(inputs=recorded['img'].to(dtype), data_samples=source),
@@ -133,8 +137,10 @@ def to_draws(recorded: dict, batch: dict[str, dict], method: DACS) -> StepDraws:
     uniforms = [d['value'] for d in draws if d['kind'] == 'random.uniform']
     scalars = recorded.get('strong_scalars', {})
     labels = recorded['batch']['gt_semantic_seg']
+    # what np.random.choice has drawn are positions in this list of the batch's classes
     classes = torch.unique(labels).long()
-    # the official code jitters above this probability, and blurs above 0.5
+    # the official code jitters if the first uniform draw is above this, and blurs if the second is
+    # above 0.5
     jitter_off = scalars.get('color_jitter_p', 0.2)
     offsets = _RecordedRandint([int(d['value']) for d in draws if d['kind'] == 'np.random.randint'])
     size = tuple(batch[method.source_stream]['inputs'].shape[-2:])
@@ -144,18 +150,22 @@ def to_draws(recorded: dict, batch: dict[str, dict], method: DACS) -> StepDraws:
         mix_classes=[classes[d['value'].long()] for d in draws if d['kind'] == 'np.random.choice'],
         jitter_params=[_jitter(d) for d in draws if d['kind'] == 'kornia.ColorJitter'],
         sigma=[float(d['value']) for d in draws if d['kind'] == 'np.random.uniform'],
-        crop_box_source=draw_crop_box(method.student, size, offsets),  # recorded in this order
+        # the detail crops take the recorded offsets one after the other: the source's come first
+        crop_box_source=draw_crop_box(method.student, size, offsets),
         crop_box_mix=draw_crop_box(method.student, size, offsets))
     offsets.check_used()
     return result
 
 
 class _RecordedRandint:
-    """Gives recorded ``np.random.randint`` values in order, in place of a generator."""
+    """Gives recorded ``np.random.randint`` values in order, in place of a generator; ``values`` are
+    those that are left.
+    """
     def __init__(self, values: list[int]) -> None:
         self.values = values
 
     def randint(self, low: int, high: int) -> int:
+        """The next recorded value; ValueError if there is none, or it is not in [low, high)."""
         if not self.values or not low <= self.values[0] < high:
             raise ValueError(f'the detail crop draws an integer in [{low}, {high}), the record '
                              f'goes on with {self.values}: hr_crop_size of the config is not that '
@@ -163,13 +173,14 @@ class _RecordedRandint:
         return self.values.pop(0)
 
     def check_used(self) -> None:
+        """Refuse (ValueError) values that nobody has asked for."""
         if self.values:
             raise ValueError(f'recorded crop offsets {self.values} are left over: the network '
                              'draws fewer')
 
 
 def _jitter(draw: dict) -> JitterParams:
-    """A recorded draw of the color jitter."""
+    """A recorded draw of the color jitter; ``order`` is that of its four changes."""
     first, second, third, fourth = (int(x) for x in draw['order'])
     return JitterParams(brightness=float(draw['brightness_factor']),
                         contrast=float(draw['contrast_factor']), hue=float(draw['hue_factor']),

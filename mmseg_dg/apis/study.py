@@ -27,7 +27,9 @@ from mmseg_dg.utils.atomic_files import write_text
 from mmseg_dg.utils.config_files import read_config_file
 from mmseg_dg.utils.stop_signals import STOPPED
 
+#: In the folder of a run that ended well: its :meth:`Run.record` and its metrics.
 FINISHED = 'finished.json'
+#: In the folder of every run that was begun: its :meth:`Run.record`.
 SETTINGS = 'settings.json'
 
 
@@ -49,7 +51,11 @@ class Run:
     folder: Path
 
     def record(self, config: str) -> dict:
-        """What must be the same for an earlier run in this folder to count as this one."""
+        """What must be the same for an earlier run in this folder to count as this one.
+
+        Args:
+            config: Name and hash of the run's config, of :meth:`Study.fingerprint_of`.
+        """
         return dict(seed=self.seed, settings=self.settings, options=self.options, config=config)
 
 
@@ -85,7 +91,9 @@ class Study:
     rank_by: Optional[str] = None
 
     def __post_init__(self) -> None:
+        """Read the config; ``fingerprint`` is its name and hash, without a row or subset."""
         self.cfg = read_config_file(self.config)
+        # (row, subset) -> name and hash of the config with them; filled by fingerprint_of
         self._fingerprints: dict = {(None, None): _fingerprint(Path(self.config).name, self.cfg)}
         self.fingerprint = self._fingerprints[None, None]
 
@@ -98,22 +106,21 @@ class Study:
         names = short_names(self.grid)
         runs = []
         for row, subset in itertools.product(self.rows or (None, ), self.subsets or (None, )):
-            # row and subset: called for their error if there is no such name, before any training
+            # both are called only to raise, before any training, if there is no such row or stream
             find_row(self.config, row)
             if subset is not None:
                 subset_lists(self.cfg, subset)
             for values in itertools.product(*self.grid.values()):
-                options = [f'{key}={value}' for key, value in zip(self.grid, values)]
+                chosen = dict(zip(self.grid, values))  # dotted key -> value of this run
+                options = [f'{key}={value}' for key, value in chosen.items()]
+                short = [f'{names[key]}={value}' for key, value in chosen.items()]
                 for seed in self.seeds:
                     variant = variant_of(row, subset, seed)
-                    parts = [
-                        *variant.values(),
-                        *(f'{names[key]}={value}' for key, value in zip(self.grid, values))
-                    ]
-                    folder = self.folder / folder_name([*parts, f'seed{seed}'])
-                    every = [*self.options, *options, f'randomness.seed={seed}']
+                    parts = [*variant.values(), *short, f'seed{seed}']
                     runs.append(
-                        Run(seed, {**variant, **dict(zip(self.grid, values))}, every, folder))
+                        Run(seed=seed, settings={**variant, **chosen},
+                            options=[*self.options, *options, f'randomness.seed={seed}'],
+                            folder=self.folder / folder_name(parts)))
         return runs
 
     def fingerprint_of(self, run: Run) -> str:
@@ -175,7 +182,8 @@ class Study:
         record = run.record(self.fingerprint_of(run))
         write_text(run.folder / SETTINGS, json.dumps(record, indent=1))
         code = subprocess.call(self.command(run))  # resumes where a checkpoint is there
-        # a signal stopped the run: it stops the study as well, which can be started again
+        # STOPPED, an exit status: a signal stopped the run, and stops the study as well, which can
+        # be started again
         if code == STOPPED:
             print_log(f'{run.folder.name}: stopped by a signal; the same command goes '
                       'on', logger='current')
@@ -192,7 +200,9 @@ class Study:
         return True
 
     def write_tables(self) -> tuple[Path, Path]:
-        """``study.csv`` (every metric) and ``study.md`` (mIoU) from the runs finished so far."""
+        """Write ``study.csv`` (every metric) and ``study.md`` (mIoU) from the runs finished so far;
+        returns their paths in this order.
+        """
         results = []
         for run in self.runs():
             finished = read_record(run.folder / FINISHED)
@@ -211,8 +221,8 @@ class Study:
 
 
 def variant_of(row: Optional[str], subset: Optional[str], seed: int) -> dict[str, str]:
-    """``row`` and ``subset`` of a run, as far as it has them; ``{seed}`` in the subset becomes the
-    seed.
+    """``row`` and ``subset`` of a run, in this order, as far as it has them; ``{seed}`` in the
+    subset becomes the seed.
     """
     subset = subset and subset.replace('{seed}', str(seed))
     return {key: value for key, value in (('row', row), ('subset', subset)) if value}
@@ -221,6 +231,8 @@ def variant_of(row: Optional[str], subset: Optional[str], seed: int) -> dict[str
 def split_values(text: str) -> list[str]:
     """``'a,[1,2],b'`` -> ``['a', '[1,2]', 'b']``: commas inside brackets or quotes do not separate.
     """
+    # depth: of open brackets; quote: the character that ends the quoted text, '' outside of one;
+    # start: of the value that is being read
     parts, depth, quote, start = [], 0, '', 0
     for index, char in enumerate(text):
         if quote:
@@ -267,7 +279,10 @@ def short_names(keys: Iterable[str]) -> dict:
 
 
 def folder_name(parts: Sequence[str], limit: int = 120) -> str:
-    """A file name from settings; long ones are cut and get a hash, so that no two are the same."""
+    """A file name from parts such as ``seed0``, joined by ``_``. One that is longer than ``limit``,
+    or has characters that file names should not have, is cut and cleaned and gets a hash of the
+    original, so that no two are the same.
+    """
     full = '_'.join(parts)
     name = re.sub(r'[^\w.=+-]+', '-', full)
     if name != full or len(name) > limit:
@@ -276,8 +291,14 @@ def folder_name(parts: Sequence[str], limit: int = 120) -> str:
 
 
 def read_record(path: Path, needs: str = 'metrics') -> dict:
-    """A JSON file that a study wrote; empty where there is none, or a damaged one (which is
-    logged).
+    """The dict in a JSON file that a study wrote.
+
+    Args:
+        path: The file.
+        needs: A key that it must have; without it the file counts as damaged.
+
+    Returns:
+        ``{}`` where there is no file, or a damaged one, which is logged.
     """
     if not path.is_file():
         return {}
@@ -292,12 +313,18 @@ def read_record(path: Path, needs: str = 'metrics') -> dict:
 
 
 def _fingerprint(name: str, cfg: Config) -> str:
-    """Name and hash of the settings themselves, whatever formats them as text."""
+    """``name`` and a hash of the config's settings. They are hashed as plain values (``_cfg_dict``
+    of mmengine's Config), not as the text of its file, which comments and formatting change.
+    """
     return f'{name} {hashlib.sha256(repr(cfg._cfg_dict.to_dict()).encode()).hexdigest()[:12]}'
 
 
 def check_folder(run: Run, config: str) -> None:
     """Refuse to mix runs with different settings in one folder.
+
+    Args:
+        run: The run that is to be trained.
+        config: Of :meth:`Study.fingerprint_of`.
 
     Raises:
         ValueError: An earlier run in the folder had other settings, or the config has changed
@@ -315,6 +342,6 @@ def check_folder(run: Run, config: str) -> None:
 
 def free_port() -> int:
     """A port that nobody listens on at this moment."""
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        return s.getsockname()[1]
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))  # 0: the system chooses a free one
+        return probe.getsockname()[1]

@@ -20,7 +20,9 @@ def final_metrics(folder: Path) -> dict:
               for path in folder.glob('*/evaluation_iter_*.csv')
               if (match := re.fullmatch(r'evaluation_iter_(\d+)', path.stem))]
     if tables:
+        # of the highest iteration; a resumed run may have judged it twice: the newest file
         return read_evaluation(max(tables)[2])
+    # one JSON object per logged step, those of evaluations among them; folders are named by time
     lines = [
         line for path in sorted(folder.glob('*/vis_data/scalars.json'))
         for line in path.read_text(encoding='utf-8').splitlines()
@@ -44,7 +46,7 @@ def read_evaluation(path: Path) -> dict:
     with open(path, newline='', encoding='utf-8') as file:
         for row in csv.DictReader(file):
             domain = row.pop('domain')
-            row.pop('images', None)
+            row.pop('images', None)  # how many there are is no metric
             for key, text in row.items():
                 try:
                     metrics[f'{domain}/{key}'] = float(text)
@@ -65,13 +67,14 @@ def summarize(results: Sequence[tuple]) -> list[dict]:
         With several labeled subsets there are also rows ``subset=all`` over all of them.
     """
     groups: dict = {}  # (setting, metric): values over seeds
-    pooled = len({run.settings.get('subset') for run, _ in results}) > 1
+    several_subsets = len({run.settings.get('subset') for run, _ in results}) > 1
     for run, metrics in results:
-        settings = [run.settings]
-        if pooled and 'subset' in run.settings:
-            settings.append(dict(run.settings, subset='all'))
-        for label in (', '.join(f'{key}={value}' for key, value in each.items()) or '-'
-                      for each in settings):
+        # a run counts for its own setting, and for that of all subsets together
+        counts_for = [run.settings]
+        if several_subsets and 'subset' in run.settings:
+            counts_for.append(dict(run.settings, subset='all'))
+        for settings in counts_for:
+            label = ', '.join(f'{key}={value}' for key, value in settings.items()) or '-'
             for name, value in metrics.items():
                 groups.setdefault((label, name), []).append(value)
     rows = []
@@ -94,8 +97,9 @@ def markdown(rows: Sequence[dict], title: str, done: int, planned: int) -> str:
         done: Runs finished.
         planned: Runs in all.
     """
+    # each once, in the order of their first row
     metrics = list(dict.fromkeys(row['metric'] for row in rows if row['metric'].endswith('mIoU')))
-    cells: dict = {}
+    cells: dict = {}  # setting -> metric -> text
     for row in rows:
         spread = f' ± {row["std"]:.2f}' if row['std'] != '' else ''
         value = f'{row["mean"]:.2f}{spread} ({row["runs"]})' if row['mean'] != '' else '-'
@@ -124,15 +128,16 @@ def ranking(rows: Sequence[dict], metric: Optional[str] = None) -> str:
     Raises:
         ValueError: No finished run has the metric.
     """
-    # here: the table alone needs no networks
+    # imported here, since the other tables need no networks
     from mmseg_dg.evaluation.label_free import LESS_IS_BETTER, SCORES
     names = list(dict.fromkeys(row['metric'] for row in rows))
     if metric is None:
-        free = sorted((name for name in names if name.split('/')[-1] == 'label_free'),
-                      key=lambda n: n[:5] != 'mean/')
-        if not free or len({row['setting'] for row in rows}) < 2:
+        # ``mean`` first, then the domains in their order (sorting keeps the order of equal ones)
+        label_free = sorted((name for name in names if name.split('/')[-1] == 'label_free'),
+                            key=lambda name: not name.startswith('mean/'))
+        if not label_free or len({row['setting'] for row in rows}) < 2:
             return ''
-        metric = free[0]
+        metric = label_free[0]
     if rows and metric not in names:
         raise ValueError(f'--rank-by {metric}: no finished run has this metric; there are '
                          f'{names[:20]}')

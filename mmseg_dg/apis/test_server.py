@@ -21,7 +21,7 @@ from mmseg_dg.datasets.conversion import write_bytes
 from mmseg_dg.datasets.label_tables import CITYSCAPES_TO_TRAIN_ID
 from mmseg_dg.utils.loaders import loaders_by_name
 
-_NAMED = 5
+_NAMED = 5  # files that a message names
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class TestServer:
     file_name: str
 
 
+# the label id of each train id, in the order of the train ids
 LABEL_IDS = tuple(sorted(CITYSCAPES_TO_TRAIN_ID, key=CITYSCAPES_TO_TRAIN_ID.__getitem__))
 TRAIN_IDS = tuple(range(19))
 SERVERS = {
@@ -63,12 +64,14 @@ SERVERS = {
 
 
 def _without_labels(pipeline: Sequence) -> list:
-    """A pipeline without ``LoadAnnotations``, also inside ``TestTimeAug``."""
+    """A pipeline without ``LoadAnnotations``, also inside ``TestTimeAug``, whose ``transforms`` are
+    lists of alternatives.
+    """
     kept = []
     for step in pipeline:
-        if isinstance(step, (list, tuple)):
+        if isinstance(step, (list, tuple)):  # alternatives of TestTimeAug
             step = _without_labels(step)
-            if not step:
+            if not step:  # only loaded labels: an empty list would leave nothing to choose
                 continue
         elif 'LoadAnnotations' in str(step['type']):
             continue
@@ -113,7 +116,7 @@ def prepare(cfg: Any, server: TestServer, folder: str, data_root: Optional[str] 
         dataset.backend_args = template['dataset']['backend_args']
     # assigned as a whole: merging would keep the other test domains of the config
     cfg.test_dataloader = ConfigDict({server.name: ConfigDict(template, dataset=dataset)})
-    # name_depth: servers want bare names
+    # it saves predictions and scores nothing; name_depth=1: bare file names, as servers want
     cfg.test_evaluator = ConfigDict(type='ConfusionMatrixMetric', output_dir=folder,
                                     format_only=True, name_depth=1)
     if cfg.get('tta_pipeline'):
@@ -153,7 +156,8 @@ def find_predictions(folder: str) -> dict[str, str]:
     """
     if not osp.isdir(folder):
         raise FileNotFoundError(f'there is no folder of predictions {folder!r}')
-    found: dict[str, str] = {}  # sorted, so that a repeated name is always the same pair
+    found: dict[str, str] = {}
+    # sorted, so that a message about a repeated name has the same two files in every call
     for place, _, names in sorted(os.walk(folder)):
         for name in sorted(names):
             if name.endswith('.png'):
@@ -193,7 +197,7 @@ def pack(folder: str, server: TestServer, path: str, allow_incomplete: bool = Fa
     if strange:
         raise ValueError(f'{server.name}: {len(strange)} files are not named after test images, '
                          f'for example {strange[:_NAMED]}; expected names like {server.file_name}')
-    table = np.asarray(server.ids, np.uint8)
+    table = np.asarray(server.ids, np.uint8)  # train id -> id that the server reads
     content = io.BytesIO()
     with zipfile.ZipFile(content, 'w', zipfile.ZIP_STORED) as archive:  # PNG is compressed already
         for name, source in sorted(found.items()):

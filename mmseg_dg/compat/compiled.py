@@ -25,7 +25,7 @@ def check_opencv() -> None:
     try:
         import cv2  # noqa: F401
     except ImportError as error:
-        if '.so' not in str(error):
+        if '.so' not in str(error):  # no shared library is missing: OpenCV itself, say
             raise
         raise ImportError(
             f'OpenCV cannot be loaded: {error}. Either install the system libraries (Debian, '
@@ -87,8 +87,8 @@ def ensure_mmcv_ops() -> bool:
 
 
 def admit_missing_ops() -> None:
-    """The forks' ``mmcv_full_available`` takes any spec of ``mmcv._ext`` for the ops, also that of
-    the stub.
+    """Let mmengine's ``mmcv_full_available`` answer False where :func:`ensure_mmcv_ops` has put a
+    stub: that of the forks takes any spec of ``mmcv._ext`` for the ops, also the stub's.
     """
     from mmengine.utils import dl_utils
     if getattr(sys.modules.get('mmcv._ext'), 'is_stub', False) and dl_utils.mmcv_full_available():
@@ -108,6 +108,7 @@ def describe_torchvision_ops() -> bool:
     import torch  # here: the versions must be checked first
     global _torchvision_ops
     spec = importlib.util.find_spec('torchvision')
+    # of torch; beside such a one torchvision's ops load as usual
     built_for_gpu = torch.version.cuda is not None or torch.version.hip is not None
     if built_for_gpu or spec is None or spec.origin is None:
         return False
@@ -116,8 +117,9 @@ def describe_torchvision_ops() -> bool:
     try:  # as torchvision does when it is imported; a build for this torch names its ops itself
         torch.ops.load_library(str(next(Path(spec.origin).parent.glob('_C*'))))
         return False
-    except (OSError, StopIteration):
+    except (OSError, StopIteration):  # it cannot be loaded, or there is no such file
         pass
+    # the two ops that torchvision describes at import, without an implementation
     _torchvision_ops = torch.library.Library('torchvision', 'FRAGMENT')
     for op in ('nms', 'qnms'):
         _torchvision_ops.define(f'{op}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor')

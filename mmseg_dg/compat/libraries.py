@@ -10,14 +10,14 @@ from .versions import SUPPORTED, installed_version, uses_forks
 
 
 def silence_pkg_resources() -> None:
-    """mmengine imports pkg_resources in every run and worker; its warning tells a user nothing that
-    he can act on.
+    """Hide the deprecation warning of pkg_resources, which mmengine imports in every run and
+    worker: it tells a user nothing that he can act on.
     """
     warnings.filterwarnings('ignore', message='pkg_resources is deprecated')
 
 
 def silence_library_notices() -> None:
-    """Notices of mmseg to users of an earlier release, which come with every run and ask for
+    """Hide notices of mmseg to users of an earlier release, which come with every run and ask for
     nothing.
     """
     for text in ('``build_loss`` would be deprecated soon', 'Default ``avg_non_ignore`` is False',
@@ -37,8 +37,8 @@ def silence_binary_advice() -> None:
 
 
 def name_channel_conversion() -> None:
-    """The forks' segmentation preprocessor says whether it swaps channels under mmengine's private
-    name only.
+    """Let the forks' segmentation preprocessor say in ``channel_conversion`` whether it swaps
+    channels, as the originals' does: it has mmengine's private ``_channel_conversion`` only.
     """
     from mmengine.model import ImgDataPreprocessor
     if uses_forks():
@@ -63,7 +63,8 @@ def register_mim_scope() -> None:
     """Let configs elsewhere write ``_base_ = 'mmseg_dg::path/to/config.py'``.
 
     And ``mmseg::...`` beside the maintained forks, whose mmengine still looks for a distribution
-    ``mmsegmentation``.
+    ``mmsegmentation``: its table (module -> name of the distribution) gets the names of those
+    forks that are installed.
     """
     from mmengine.config.utils import MODULE2PACKAGE
     MODULE2PACKAGE.setdefault('mmseg_dg', 'mmseg_dg')
@@ -83,6 +84,7 @@ def merge_dicts_over_none() -> None:
     from mmengine.config import Config
     from mmengine.config.config import DELETE_KEY
     original = Config._merge_a_into_b
+    # a mark of our function: the patch is there already
     if getattr(original, 'replaces_none', False):
         return
 
@@ -97,8 +99,14 @@ def merge_dicts_over_none() -> None:
     def merge(a: dict, b: Any, allow_list_keys: bool = False) -> Any:
         """``_merge_a_into_b``: the child ``a`` over its base ``b``.
 
-        What mmengine stumbles over is taken from its way: keys that are no texts replace those of
-        the base here, and where the base has no value, or None, the child's dict meets none.
+        mmengine's function does the merge, without what it stumbles over: keys that are no texts
+        are set here, and where the base has no value, or None, its entry goes, so that the child's
+        dict is taken whole, without its ``_delete_``.
+
+        Args:
+            a: Config of the child, or options of the command line.
+            b: Config of the base; a list where options name its entries by number.
+            allow_list_keys: mmengine's: whether ``'0'`` in ``a`` is an index of a list in ``b``.
         """
         if not isinstance(b, dict):
             return original(a, b, allow_list_keys)

@@ -6,6 +6,7 @@ import sys
 import warnings
 from typing import Callable, NamedTuple, Optional
 
+#: Commands that build mmcv with its compiled ops, and what building needs beside it.
 _BUILD_OPS = 'pip install "setuptools<82" wheel ninja psutil && pip install --no-build-isolation'
 MMCV_INSTALL = f'pip uninstall -y mmcv-lite && {_BUILD_OPS} "mmcv==2.1.0"'
 FORKED_MMCV_INSTALL = f'{_BUILD_OPS} --force-reinstall --no-deps "onedl-mmcv==2.3.6"'
@@ -15,9 +16,15 @@ class Supported(NamedTuple):
     """What is known to work of one library: ``minimum <= version < below``; up to ``tested`` it was
     tried.
 
-    ``names`` are the distributions that can provide ``module``, the one to install first. ``fork``
-    is the maintained fork of the same module, which puts its files where this one does; what is
-    ``optional`` may be missing.
+    Attributes:
+        names: Distributions that can provide ``module``, the one to install first.
+        module: Name in ``import``.
+        minimum: The oldest version that works.
+        below: The first one that does not, None without a limit.
+        tested: The newest one that was tried.
+        why: The reason for a bound or need, for messages.
+        fork: The maintained fork of the same module, which puts its files where this one does.
+        optional: It may be missing.
     """
 
     names: tuple
@@ -31,7 +38,7 @@ class Supported(NamedTuple):
 
     @property
     def requirement(self) -> str:
-        """As pip takes it, quoted for a shell."""
+        """Name and range of versions as pip takes them, quoted for a shell."""
         upper = f',<{self.below}' if self.below else ''
         return f'"{self.names[0]}>={self.minimum}{upper}"'
 
@@ -81,22 +88,26 @@ def _older(version: str, bound: str) -> bool:
 
 
 def _newer_than_tested(version: str, tested: Optional[str]) -> bool:
-    """Compared to as many numbers as ``tested`` gives: 2.13.1 is no newer than 2.13."""
+    """Whether a version is newer than ``tested`` (None: any is tried), compared to as many numbers
+    as that gives: 2.13.1 is no newer than 2.13.
+    """
     return tested is not None and _release(version)[:len(_release(tested))] > _release(tested)
 
 
 def installed_version(part: Supported, name: str) -> Optional[str]:
-    """Version of an installed distribution, from its metadata, without importing it; None when it
-    is not there.
+    """Version of the installed distribution ``name`` of ``part``, from its metadata, without
+    importing it; None when it is not there.
 
     A module that lies there without metadata (an operating system's package, a source folder)
-    counts as the minimum.
+    counts as the minimum: under the last of the part's names, so that it is counted once, and not
+    where an installed fork explains it.
     """
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         pass
     fork = part.fork and installed_version(part.fork, part.fork.names[0])
+    # names of forks begin with "onedl-": their module may be that of the original
     if name == part.names[-1] and not name.startswith('onedl-') and not fork \
             and importlib.util.find_spec(part.module) is not None:
         return part.minimum
@@ -107,7 +118,7 @@ def _judge(part: Supported, found: dict) -> tuple:
     """Judge one library by the versions that were found of it, ``{distribution: version}``.
 
     Returns:
-        What is wrong (None: nothing), and the distributions whose version is out of range.
+        ``(what is wrong, or None, names of the distributions whose version is out of range)``.
     """
     bad = [
         name for name, version in found.items()
@@ -128,6 +139,7 @@ def choose_family(lookup: Callable[[Supported, str], Optional[str]]) -> tuple:
         ``(parts to check, problem or None)``. A problem: some of both are installed. An original
         and its fork put different files in one folder, and each family needs its own.
     """
+    # {distribution: version}, of originals and forks alike
     installed = {
         name: version
         for part in SUPPORTED if part.fork for name in part.names + part.fork.names
@@ -136,7 +148,7 @@ def choose_family(lookup: Callable[[Supported, str], Optional[str]]) -> tuple:
     forks = [name for name in installed if name.startswith('onedl-')]
     if not forks:
         return SUPPORTED, None
-    if len(forks) < len(installed):
+    if len(forks) < len(installed):  # some originals too
         # modules whose folder has files of an original and of its fork
         laid_over = [
             part.module for part in SUPPORTED
@@ -161,7 +173,7 @@ def uses_forks() -> bool:
 
 
 def _untried(found: dict, tested: Optional[str]) -> list:
-    """Libraries newer than the versions this package was tested with, as text."""
+    """Those of ``{name: version}`` that are newer than ``tested``, as texts for a warning."""
     return [
         f'{name} {version} (tested up to {tested})' for name, version in found.items()
         if _newer_than_tested(version, tested)
@@ -182,6 +194,7 @@ def check_versions(lookup: Callable[[Supported, str], Optional[str]] = installed
             forks are mixed. The message names each and gives one pip command.
     """
     python = python or '.'.join(str(n) for n in sys.version_info[:3])
+    # messages; distributions to uninstall; requirements to install
     problems, remove, install = [], [], []
     if _older(python, PYTHON_MINIMUM):
         problems.append(f'Python {python} is too old; needed: {PYTHON_MINIMUM} or newer, in a new '
@@ -197,6 +210,7 @@ def check_versions(lookup: Callable[[Supported, str], Optional[str]] = installed
         problem, bad = _judge(part, found)
         if problem:
             problems.append(problem)
+            # pip replaces the one that is installed anew; another that gives the module must go
             remove += [name for name in bad if name != part.names[0]]
             install.append(part.requirement)
         untried += _untried({name: version

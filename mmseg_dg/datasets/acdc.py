@@ -49,8 +49,8 @@ class ACDCDataset(TrainIdDataset):
         """Image paths without suffix, relative to ``data_prefix['img_path']``, of either layout.
 
         ``data_prefix`` names flat folders, ``rgb_anon/train``. Where that one is not there but
-        ``rgb_anon/<condition>/train`` is, the layout is the published one: ``data_prefix`` becomes
-        ``rgb_anon`` and ``gt``, and the paths begin with ``<condition>/train/``.
+        ``rgb_anon/<condition>/train`` is, the layout is the published one: ``data_prefix`` is
+        changed to ``rgb_anon`` and ``gt``, and the paths begin with ``<condition>/train/``.
 
         Raises:
             ValueError: ``conditions`` for a flat folder.
@@ -73,7 +73,9 @@ class ACDCDataset(TrainIdDataset):
         return stems
 
     def _nested_stems(self, root: str, split: str, conditions: Sequence[str]) -> list[str]:
-        """Images of the chosen conditions, as ``condition/split/stem``."""
+        """Stems of the chosen conditions, ``<condition>/<split>/<stem>``, from the list (in its
+        order) or from the folders below ``root`` (sorted).
+        """
         if self.ann_file:  # its lines begin with the condition
             return [stem for stem in self._stems_in(root) if stem.split('/')[0] in conditions]
         stems = []

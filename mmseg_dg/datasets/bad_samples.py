@@ -25,7 +25,8 @@ ACTIONS = ('stop', 'skip')
 PAUSES = (0.2, 1.0)
 #: Replacements that are tried for one sample; if all are bad, so is the data.
 REPLACEMENTS = 10
-#: Name of the list in the work dir, one line per replaced sample.
+#: Name of the list in the work dir, one line per replaced sample, and its columns (without a header
+#: line): stream, path, what is wrong, path of the other image, seed of the request.
 LIST = 'bad_samples.csv'
 COLUMNS = ('stream', 'file', 'reason', 'replaced_by', 'seed')
 #: Formats whose last bytes tell whether they are whole.
@@ -48,6 +49,7 @@ class BadSampleError(ValueError):
 
     @classmethod
     def for_file(cls, file: str, reason: str, hint: str = '') -> 'BadSampleError':
+        """The error for a file, with ``hint`` (what to do) in its message, or the usual advice."""
         return cls(
             f'{file}: {reason}. {hint or "Repair it, or leave it out with a list (ann_file)"}; '
             "train_cfg.on_bad_sample='skip' trains without it", file, reason)
@@ -59,6 +61,12 @@ def check_whole(info: dict, with_label: bool, backend_args: Optional[dict] = Non
     each local file.
 
     OpenCV fills what is missing of a cut-off picture with gray and says nothing.
+
+    Args:
+        info: ``img_path`` and ``seg_map_path`` of the sample; an absent one is passed over.
+        with_label: Whether the label is looked at too.
+        backend_args: mmengine's file backend; files of one are passed over.
+        hint: What to do, for the message; '' for the usual advice.
 
     Raises:
         BadSampleError: It names the file.
@@ -76,15 +84,15 @@ def check_whole(info: dict, with_label: bool, backend_args: Optional[dict] = Non
         if size == 0:
             raise BadSampleError.for_file(path, 'the file is empty', hint)
         if not _has_end(path, size):
-            damage = _damage(path, None)
+            damage = _damage(path, None)  # decoding decides: some whole files end differently
             if damage:
                 raise BadSampleError.for_file(path, damage, hint)
 
 
 def blame(info: dict, with_label: bool, error: Exception, backend_args: Optional[dict] = None,
           hint: str = '') -> None:
-    """After the pipeline failed: raise BadSampleError if a file of the sample is the cause; else do
-    nothing.
+    """After the pipeline failed with ``error``: raise BadSampleError if a file of the sample cannot
+    be decoded; else do nothing. Arguments as of :func:`check_whole`.
     """
     for path in _paths(info, with_label):
         damage = _damage(path, backend_args)
@@ -93,24 +101,27 @@ def blame(info: dict, with_label: bool, error: Exception, backend_args: Optional
 
 
 def _paths(info: dict, with_label: bool) -> list[str]:
-    """The files of a sample: image, and label if wanted."""
+    """Paths of a sample's files that ``info`` names: image, and label if wanted."""
     keys = ('img_path', 'seg_map_path') if with_label else ('img_path', )
     return [str(info[key]) for key in keys if info.get(key)]
 
 
 def _has_end(path: str, size: int) -> bool:
-    """Whether the last bytes are those of the format; True for formats without an end mark."""
+    """Whether the last bytes of a file of ``size`` bytes are those of the format that its name
+    ends with; True for formats without an end mark.
+    """
     mark, count = _ENDS.get(osp.splitext(path)[1].lower(), (b'', 0))
     if not count:
         return True
     with open(path, 'rb') as file:
-        file.seek(max(0, size - 64))  # some writers fill up with zeros
+        # more than the mark is read: some writers fill up with zeros behind it
+        file.seek(max(0, size - 64))
         return mark in file.read().rstrip(b'\0')[-count:]
 
 
 def _damage(path: str, backend_args: Optional[dict]) -> str:
-    """What is wrong with a picture file, by decoding it; empty if nothing is, or if it is no known
-    picture format.
+    """What is wrong with a picture file, by decoding it; '' if nothing is, or if its name does not
+    end like a picture's.
     """
     try:
         content = fileio.get(path, backend_args=backend_args)
@@ -128,14 +139,16 @@ def _damage(path: str, backend_args: Optional[dict]) -> str:
         image.load()
         return ''
     except Exception as error:  # noqa: BLE001  damaged bytes raise whatever they lead to
-        # Pillow knew the format (``image`` was set) and decodes all files of this kind
+        # Image.open did not raise (``image`` is set), so the header is whole; and of this format
+        # Pillow reads every kind, so the rest is damaged
         if 'image' in locals() and kind in _PILLOW_DECIDES:
             return f'the file is cut off or damaged ({error})'
-        try:  # Pillow does not know every kind of TIFF
-            known = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) is not None
+        try:  # Pillow does not know every kind of TIFF: OpenCV may
+            if cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) is not None:
+                return ''
         except cv2.error:
-            known = False
-        return '' if known else f'the file is no readable image ({type(error).__name__})'
+            pass
+        return f'the file is no readable image ({type(error).__name__})'
 
 
 class BadSamples:
@@ -163,9 +176,9 @@ class BadSamples:
         where the run wants that (``action='skip'``).
 
         Args:
-            load: Raises BadSampleError.
-            request: Wanted.
-            size: Samples of the dataset.
+            load: Function that loads the sample of a request, or raises BadSampleError.
+            request: The one wanted.
+            size: Number of samples of the dataset.
 
         Raises:
             BadSampleError: The file cannot be read (``'stop'``), nor any of the replacements.
@@ -178,7 +191,7 @@ class BadSamples:
             except BadSampleError as found:
                 error = error or found  # the first one: that of the file which was wanted
                 continue
-            if error is not None:
+            if error is not None:  # the sample is a replacement
                 self._note(error, sample, request)
             return sample
         if self.action == 'skip':
@@ -188,7 +201,13 @@ class BadSamples:
         raise error
 
     def _note(self, error: BadSampleError, sample: Any, request: SampleRequest) -> None:
-        """Log a sample that is left out, and write it into the list of the run."""
+        """Log a sample that is left out, and append it to the list of the run.
+
+        Args:
+            error: Names the file and what is wrong with it.
+            sample: The packed sample that takes its place.
+            request: The request that could not be met.
+        """
         # the image that takes its place, if the sample says which it is
         data = sample.get('data_samples') if isinstance(sample, dict) else None
         other = '' if data is None else str(data.metainfo.get('img_path', ''))
@@ -207,7 +226,9 @@ class BadSamples:
 
 
 def load_patiently(load: Any, request: SampleRequest) -> Any:
-    """``load(request)``; a file that cannot be read is tried again after a moment."""
+    """``load(request)``, tried again after each of ``PAUSES`` where it raises BadSampleError; the
+    last error comes through.
+    """
     for pause in PAUSES:
         try:
             return load(request)
@@ -218,7 +239,8 @@ def load_patiently(load: Any, request: SampleRequest) -> Any:
 
 def replacement(request: SampleRequest, attempt: int, size: int) -> SampleRequest:
     """The request itself (attempt 0), or the one that takes its place among ``size`` samples: a
-    function of request and attempt, nothing else, so that a resumed run draws it again.
+    function of request and attempt, nothing else, so that a resumed run draws it again. It wants
+    no class or point.
     """
     if attempt == 0:
         return request
@@ -228,9 +250,9 @@ def replacement(request: SampleRequest, attempt: int, size: int) -> SampleReques
 
 
 def summary(folder: str) -> str:
-    """One sentence about the list of a work dir; empty where nothing was left out.
+    """One sentence about the list in a work dir (``folder``); '' where nothing was left out.
 
-    An iteration that a resumed run repeats is counted once.
+    An iteration that a resumed run repeats is counted once: it has the same seed.
     """
     path = osp.join(folder, LIST)
     if not osp.isfile(path):
@@ -238,6 +260,6 @@ def summary(folder: str) -> str:
     with open(path, newline='', encoding='utf-8') as file:
         # stream, file and seed of each replacement; torn lines are passed over
         rows = {(row[0], row[1], row[-1]) for row in csv.reader(file) if len(row) == len(COLUMNS)}
-    files = {row[:2] for row in rows}
+    files = {row[:2] for row in rows}  # (stream, file)
     return (f'{len(rows)} samples of {len(files)} files that cannot be read were replaced by '
             f'others, listed in {path}')

@@ -56,12 +56,17 @@ class TrainIdDataset(BaseSegDataset):
     """
     METAINFO = CityscapesDataset.METAINFO
     IMG_SUFFIX = '.png'
+    #: Ending of converted labels, and of the files as published (``raw_ids=True``).
     SEG_MAP_SUFFIX = '_labelTrainIds.png'
     RAW_SEG_MAP_SUFFIX: Optional[str] = None
+    #: Published id -> train id, scored ids only; None: the dataset has no ``raw_ids``.
     RAW_TO_TRAIN_ID: Optional[Mapping[int, int]] = None
+    #: Loading step that published labels need; None: the usual one reads them.
     RAW_LOADER: Optional[type[BaseLoadAnnotations]] = None
+    #: Folders of images and labels below ``data_root``.
     DATA_PREFIX: dict[str, str] = dict(img_path='', seg_map_path='')
 
+    #: ``full_init`` refuses missing files, so :func:`~.checks.check_leaf` need not look for them.
     checks_itself = True
 
     def __init__(self, raw_ids: bool = False, img_suffix: Optional[str] = None,
@@ -85,27 +90,31 @@ class TrainIdDataset(BaseSegDataset):
                          data_prefix=prefix, **kwargs)
 
     def full_init(self) -> None:
-        """List the files (once) and check them."""
+        """List the files (once) and check them.
+
+        Sets ``_raw_table``, published id -> class index (None: labels are converted files).
+        """
         if self._fully_initialized:  # mmengine's flag
             return
         share_backend_args(self)
         self._check_loader()
         self._raw_table = self._compose_raw_table() if self.raw_ids else None
-        super().full_init()
+        super().full_init()  # calls load_data_list
 
     def get_data_info(self, idx: int) -> dict:
         """File paths of one sample, and how its labels are read: ``raw_ids`` (as published, or
         converted) and the map of ids.
         """
-        info = super().get_data_info(idx)
+        info = super().get_data_info(idx)  # calls full_init where that was put off
         info['raw_ids'] = self.raw_ids
         if self._raw_table is not None:
-            # one table that all samples share
+            # replaces the map of mmseg, which it includes; one table that all samples share
             info['label_map'] = self._raw_table
         return info
 
     def load_data_list(self) -> list[dict]:
-        """Pairs of image and label paths, sorted by image; ``data_prefix`` without
+        """One info per image: ``img_path``, ``seg_map_path`` and what mmseg's loader of labels
+        reads, in the order of the list or sorted by image. ``data_prefix`` without
         ``seg_map_path``: images only.
         """
         stems = self._find_stems()
@@ -153,6 +162,7 @@ class TrainIdDataset(BaseSegDataset):
             stems = read_list(self.ann_file, owner, self.backend_args)
             paths = [osp.join(folder, stem + self.img_suffix) for stem in stems]
             missing = missing_of(paths, self.backend_args)
+            # first: a list of two columns has all images "missing", and another remedy
             refuse_columns(stems, [stem for stem, path in zip(stems, paths) if path in missing],
                            self.ann_file, owner)
             check_files(paths, [], owner, self.backend_args)
@@ -177,8 +187,8 @@ class TrainIdDataset(BaseSegDataset):
         check_files([], labels, owner, self.backend_args)
 
     def _check_loader(self) -> None:
-        """Refuse a pipeline that would read published labels, not 8-bit ids, with the usual loading
-        step.
+        """Refuse (ValueError) a pipeline that reads published labels with another loading step than
+        ``RAW_LOADER``, where the dataset needs that one.
         """
         if not (self.raw_ids and self.RAW_LOADER):
             return
@@ -189,10 +199,9 @@ class TrainIdDataset(BaseSegDataset):
                                  'its pipeline: the published labels are no plain 8-bit ids')
 
     def _compose_raw_table(self) -> dict[int, int]:
-        """Raw id -> class index, through the user's choice of classes (``metainfo``) if there is
-        one.
-        """
-        assert self.RAW_TO_TRAIN_ID is not None
+        """Raw id -> class index or 255 (ignored), for all 256 ids."""
+        assert self.RAW_TO_TRAIN_ID is not None  # __init__ refuses raw_ids without it
+        # mmseg's map, train id -> index among the classes the user chose (metainfo); None: all
         chosen = self.label_map or {}
         return {
             raw: chosen.get(train, train)

@@ -81,6 +81,7 @@ def check_binary(dataset: Any, samples: int = _SAMPLES) -> None:
         ValueError: One class; or every mask read has no ids but 0 and 255, and nothing says what
             255 means.
     """
+    # the step of the pipeline that loads labels
     loader = next(
         (s for s in transforms_of(traits(dataset).pipeline) if isinstance(s, BaseLoadAnnotations)),
         None)
@@ -94,6 +95,7 @@ def check_binary(dataset: Any, samples: int = _SAMPLES) -> None:
         if maps_255(info.get('label_map')) or not info.get('seg_map_path'):
             return
         first = first or info['seg_map_path']
+        # the ids as they are in the file, without any mapping
         label = loader.transform(dict(info, label_map=None, reduce_zero_label=False,
                                       seg_fields=[]))['gt_seg_map']
         present += count_ids(label) if label.ndim == 2 else 0

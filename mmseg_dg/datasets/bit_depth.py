@@ -5,7 +5,7 @@ from typing import Optional
 
 import numpy as np
 
-DEPTHS = tuple(range(8, 17))
+DEPTHS = tuple(range(8, 17))  # 8 to 16 bits
 
 
 def check_bit_depth(bit_depth: Optional[int], owner: str) -> Optional[int]:
@@ -44,10 +44,13 @@ def to_uint8(image: np.ndarray, bit_depth: int, name: str) -> np.ndarray:
     if largest > top:
         raise ValueError(f'{name}: the value {largest} needs {largest.bit_length()} bits, but '
                          f'bit_depth={bit_depth} says 0..{top}: correct bit_depth')
-    table = (np.arange(top + 1, dtype=np.int64) * 510 + top) // (2 * top)  # rounded, halves up
+    # floor(value * 255 / top + 1 / 2) in whole numbers: rounded, halves up, without float errors
+    table = (np.arange(top + 1, dtype=np.int64) * 510 + top) // (2 * top)
     return table.astype(np.uint8)[image]
 
 
 def bits_used(largest: int) -> int:
-    """The bit depth that a largest value suggests: one of 10, 12, 14, 16."""
+    """The bit depth that the largest value (0..65535) of an image suggests: the smallest of 10, 12,
+    14 and 16, those of cameras, that holds it.
+    """
     return next(bits for bits in (10, 12, 14, 16) if largest < 2**bits)

@@ -22,11 +22,16 @@ from .splits.protocols import missing_list_hint
 from .traits import traits
 from .wrappers import transforms_of
 
-_NAMED = 5  # files a message names
+#: Ends of the messages of :func:`check_files`.
+_LIST_HINT = 'Correct data_prefix, img_suffix or the list (ann_file)'
+_LABEL_HINT = ('Convert or add the labels, correct seg_map_suffix, leave these images out with a '
+               'list (ann_file), or drop LoadAnnotations from the pipeline of an unlabeled stream')
 
 
 def loads_labels(pipeline: Any) -> bool:
-    """Whether a built pipeline reads label files."""
+    """Whether a built pipeline reads label files: it has a ``LoadAnnotations`` of mmcv, mmseg or
+    this package, also inside another transform.
+    """
     return any(isinstance(step, BaseLoadAnnotations) for step in transforms_of(pipeline))
 
 
@@ -64,13 +69,21 @@ def check_folder(folder: str, what: str, owner: str, hint: str,
 
 def check_not_empty(files: list[str], folder: str, suffix: Any, what: str, owner: str,
                     backend_args: Optional[dict] = None) -> None:
-    """Raise FileNotFoundError when ``files``, those of ``folder`` with ``suffix``, are none; the
-    message names the endings that are there.
+    """Raise FileNotFoundError when a folder has no files with a suffix; the message names the
+    endings that are there.
+
+    Args:
+        files: Those of ``folder`` that end with ``suffix``: nothing is raised where there are any.
+        folder: Where they were looked for.
+        suffix: An ending, or a tuple of them.
+        what: ``'image'``, ``'label'`` or ``'mask'``, for the message.
+        owner: Who needs them, for the message.
+        backend_args: mmengine's file backend options.
     """
     if files:
         return
     everything = list_files(folder, None, backend_args)
-    if not everything:
+    if not everything:  # nothing that counts: perhaps hidden files, broken links
         others = left_out_text(scan_folder(folder, suffix, backend_args).left_out)
         found = f'has none, only {others}' if others else 'is empty'
         raise FileNotFoundError(f'{owner}: the {what} folder {folder!r} {found}; put the data '
@@ -82,15 +95,18 @@ def check_not_empty(files: list[str], folder: str, suffix: Any, what: str, owner
 
 
 def _ending(path: str) -> str:
-    """The likely suffix of a file name: ``_leftImg8bit.png`` for ``aachen_000000_leftImg8bit.png``.
+    """The likely suffix of a file name, words behind the last number included:
+    ``_leftImg8bit.png`` for ``aachen_000000_leftImg8bit.png``.
     """
     stem, extension = osp.splitext(osp.basename(path))
     words = re.search(r'(_[A-Za-z]+(8bit)?)+$', stem)
     return (words.group() if words else '') + extension
 
 
-def _below(paths: list[str], backend_args: Optional[dict]) -> set:
-    """Those of ``paths`` that exist, by listing each folder they are in once."""
+def files_beside(paths: list[str], backend_args: Optional[dict]) -> set:
+    """All files that exist in the folders of ``paths``, each of which is listed once: faster than
+    asking for every file.
+    """
     found: set[str] = set()
     for folder in {osp.dirname(path) for path in paths}:
         if is_local(folder, backend_args):
@@ -108,7 +124,7 @@ def _below(paths: list[str], backend_args: Optional[dict]) -> set:
 
 def missing_of(paths: list[str], backend_args: Optional[dict] = None) -> set:
     """Those of ``paths`` that do not exist."""
-    return set(paths) - _below(paths, backend_args)
+    return set(paths) - files_beside(paths, backend_args)
 
 
 def check_files(images: list[str], labels: list[str], owner: str,
@@ -121,18 +137,10 @@ def check_files(images: list[str], labels: list[str], owner: str,
         owner: Name for the message.
         backend_args: mmengine's file backend options.
     """
-    for paths, what, hint in ((images, 'listed images are', 'Correct data_prefix, img_suffix or '
-                               'the list (ann_file)'), (labels, 'images have no label; labels',
-                                                        'Convert or add the '
-                                                        'labels, correct '
-                                                        'seg_map_suffix, leave '
-                                                        'these images out with a '
-                                                        'list (ann_file), or drop '
-                                                        'LoadAnnotations from the '
-                                                        'pipeline of an unlabeled '
-                                                        'stream')):
+    for paths, what, hint in ((images, 'listed images are', _LIST_HINT),
+                              (labels, 'images have no label; labels', _LABEL_HINT)):
         if paths:
-            existing = _below(paths, backend_args)
+            existing = files_beside(paths, backend_args)
             missing = [path for path in paths if path not in existing]
             if missing:
                 raise FileNotFoundError(missing_message(owner, what, missing, len(paths), hint))
@@ -160,20 +168,22 @@ def check_leaf(dataset: Any) -> None:
 
 
 def _check_pairs(dataset: Any, owner: str) -> None:
-    """Refuse (ValueError) a list that is not read as it was meant, and images or labels that are
-    missing.
+    """Refuse a list that is not read as it was meant and images in hidden folders (ValueError), and
+    images or labels that are missing (FileNotFoundError); mmseg's own datasets check none of it.
     """
-    known = traits(dataset)
-    if known.checks_itself or not known.pairs_files:
+    described = traits(dataset)
+    if described.checks_itself or not described.pairs_files:
         return
     infos = [dataset.get_data_info(i) for i in range(len(dataset))]
-    listed = bool(known.ann_file)
+    # images that were found by listing the folder need no look; those of a list may be missing
+    listed = bool(described.ann_file)
     images = [info['img_path'] for info in infos if 'img_path' in info] if listed else []
-    if any(osp.basename(path) == known.img_suffix for path in images):
+    # mmseg makes a path of every line: of a blank one nothing but the suffix
+    if any(osp.basename(path) == described.img_suffix for path in images):
         raise ValueError(f'{owner}: the list {dataset.ann_file!r} has blank lines: remove them')
     _check_list(dataset, images, owner)
     _check_hidden(dataset, infos, owner)
-    wanted = loads_labels(known.pipeline)
+    wanted = loads_labels(described.pipeline)
     labels = [info['seg_map_path'] for info in infos if info.get('seg_map_path')] if wanted else []
     check_files(images, labels, owner, dataset.backend_args)
 
@@ -182,11 +192,12 @@ def _check_list(dataset: Any, images: list[str], owner: str) -> None:
     """Refuse (ValueError) a list that a dataset of mmseg itself misreads, since it takes lines as
     they are: blanks at their ends, a byte order mark, two columns. ``images`` are its paths.
     """
-    known = traits(dataset)
-    folder, suffix = known.image_folder, str(known.img_suffix)
+    described = traits(dataset)
+    folder, suffix = described.image_folder, str(described.img_suffix)
     missing = missing_of(images, dataset.backend_args)
     if not missing or not osp.isfile(dataset.ann_file):
         return
+    # the lines as the dataset read them, of its paths; read_lines takes a byte order mark away
     names = [path[len(folder):].lstrip('/').removesuffix(suffix) for path in images]
     if names[0] != read_lines(dataset.ann_file, owner)[0]:
         raise ValueError(f'{owner}: the list {dataset.ann_file!r} begins with a byte order mark, '
@@ -197,7 +208,10 @@ def _check_list(dataset: Any, images: list[str], owner: str) -> None:
 
 
 def _check_hidden(dataset: Any, infos: list[dict], owner: str) -> None:
-    """Refuse (ValueError) images in hidden folders, which mmseg's own datasets take as well."""
+    """Refuse (ValueError) images in hidden folders, which mmseg's own datasets take as well.
+
+    ``infos`` are those of all its samples; remote folders are not looked at.
+    """
     folder = traits(dataset).image_folder
     if not folder or not is_local(folder, dataset.backend_args):
         return
@@ -225,7 +239,9 @@ def share_backend_args(dataset: Any) -> None:
 
 
 def build_checked(cfg: dict) -> Any:
-    """Build a dataset; when a stock dataset trips over its folders, say which and what to do."""
+    """Build a dataset from its config; when a stock dataset fails because of its folders, the error
+    says which and what to do (:func:`_explain`), any other error comes through as it is.
+    """
     try:
         return DATASETS.build(cfg)
     except (AssertionError, ValueError, OSError) as error:

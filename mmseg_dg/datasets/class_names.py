@@ -17,7 +17,8 @@ def distinct_colors(count: int) -> list[list[int]]:
     tell apart, then hues that turn by the golden angle."""
     colors = [list(color) for color in _FIRST[:count]]
     for i in range(len(_FIRST), count):
-        # 137.508 degrees, the golden angle: any number of hues is spread evenly
+        # 137.508 degrees, the golden angle: any number of hues is spread evenly; neighbors in the
+        # list also differ in brightness
         hue, value = (i * 137.508) % 360 / 360, (0.95, 0.7, 0.45)[i % 3]
         colors.append([round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.75, value)])
     return colors
@@ -60,7 +61,7 @@ def read_classes(path: Union[str, Path]) -> ClassList:
     for number, line in enumerate(read_lines(path, 'classes'), 1):
         if not line or line.startswith('#'):
             continue
-        # a name, then three numbers
+        # a name, then three numbers; without them the whole line is the name
         match = re.fullmatch(r'(.*?\S)[\s,;]+(\d+)[\s,;]+(\d+)[\s,;]+(\d+)', line)
         color = [int(part) for part in match.groups()[1:]] if match else None
         if color and max(color) > 255:

@@ -22,6 +22,9 @@ STRENGTHS = (1, 2, 3)
 _REFERENCE = 256  # pixels of height that the lengths below are given for
 
 
+# Each kind below takes the image as float64 (H, W, 3) in 0..255, the strength (1, 2, 3: which of
+# three parameters is used) and the generator it draws from; it gives an array of the same shape
+# that is neither rounded nor clipped. :func:`corrupt` does both.
 def _noise(image: np.ndarray, strength: int, rng: np.random.Generator) -> np.ndarray:
     """Sensor noise, of the same strength in all channels: standard deviation 10, 20, 40 of 255."""
     return image + rng.normal(0, (10, 20, 40)[strength - 1], image.shape)
@@ -33,11 +36,12 @@ def _blur(image: np.ndarray, strength: int, rng: np.random.Generator) -> np.ndar
     reach = int(np.ceil(radius))
     y, x = np.mgrid[-reach:reach + 1, -reach:reach + 1]
     disc = np.clip(radius + 0.5 - np.hypot(x, y), 0, 1)  # its edge is half a pixel soft
+    # -1: the result has the type of the image
     return cv2.filter2D(image, -1, disc / disc.sum(), borderType=cv2.BORDER_REFLECT_101)
 
 
 def _jpeg(image: np.ndarray, strength: int, rng: np.random.Generator) -> np.ndarray:
-    """The image (float64 (H, W, 3), 0..255, BGR) after JPEG of quality 25, 12 or 6 by strength."""
+    """Strong compression: JPEG of quality 25, 12, 6 (OpenCV takes the channels as BGR)."""
     _, content = cv2.imencode('.jpg',
                               np.rint(image).astype(np.uint8),
                               [cv2.IMWRITE_JPEG_QUALITY, (25, 12, 6)[strength - 1]])
@@ -47,16 +51,15 @@ def _jpeg(image: np.ndarray, strength: int, rng: np.random.Generator) -> np.ndar
 
 
 def _fog(image: np.ndarray, strength: int, rng: np.random.Generator) -> np.ndarray:
-    """A veil of light gray, uneven by clouds of random shape, 35, 55, 75 % on average.
-
-    Images here are float64 (H, W, 3) in 0..255; what comes back is neither rounded nor clipped.
-    """
+    """A veil of light gray, uneven by clouds of random shape, 35, 55, 75 % on average."""
     height, width = image.shape[:2]
-    # four grids of random numbers, each twice as fine and half as strong as the one before
+    # four grids of random numbers (rows, twice as many columns), each twice as fine and half as
+    # strong as the one before, all enlarged to the image
     clouds = sum(
         cv2.resize(rng.random((2**k + 1, 2**(k + 1)
                                + 1)), (width, height), interpolation=cv2.INTER_CUBIC) / 2**k
         for k in range(1, 5))
+    # to a mean of 0 and at most 1 up or down; 1e-9: an image of one pixel has no differences
     clouds = (clouds - clouds.mean()) / max(float(np.abs(clouds - clouds.mean()).max()), 1e-9)
     veil = np.clip((.35, .55, .75)[strength - 1] + 0.2 * clouds, 0, 1)[..., None]  # (H, W, 1)
     return image * (1 - veil) + 225 * veil  # 225: the gray of the fog
@@ -65,7 +68,7 @@ def _fog(image: np.ndarray, strength: int, rng: np.random.Generator) -> np.ndarr
 def _dark(image: np.ndarray, strength: int, rng: np.random.Generator) -> np.ndarray:
     """Too little light: 1/2, 1/4, 1/8 of it, and the noise of the photons that are left."""
     light = (1 / 2, 1 / 4, 1 / 8)[strength - 1]
-    photons = 4.0  # per gray level
+    photons = 4.0  # per gray level: fewer mean more noise
     return rng.poisson(image * light * photons) / photons
 
 
@@ -122,13 +125,16 @@ class Corrupt(BaseTransform):
     loading.
 
     Args:
-        kind, strength, seed: See :func:`corrupt`.
+        kind: See :func:`corrupt`; likewise the others.
+        strength: 1, 2 or 3.
+        seed: At least 0.
     """
     def __init__(self, kind: str, strength: int, seed: int = 0) -> None:
         _check(kind, strength, seed)
         self.kind, self.strength, self.seed = kind, strength, seed
 
     def transform(self, results: dict) -> dict:
+        """Replace ``img`` by its damaged copy."""
         results['img'] = corrupt(results['img'], self.kind, self.strength, self.seed)
         return results
 
@@ -157,24 +163,24 @@ def corrupted(domains: Mapping[str, Any], kinds: Optional[Sequence[str]] = None,
     Raises:
         ValueError: Unknown kind or strength, or a domain without a pipeline that loads images.
     """
+    given = {name: loader for name, loader in domains.items() if loader is not None}
     # the clean domains come first: a metric may compare with them
-    made = {
-        name: copy.deepcopy(dict(loader))
-        for name, loader in domains.items() if loader is not None
-    } if keep_clean else {}
-    for name, loader in domains.items():
-        for kind in (KINDS if kinds is None else kinds) if loader is not None else ():
+    result: dict[str, dict] = {}
+    if keep_clean:
+        result = {name: copy.deepcopy(dict(loader)) for name, loader in given.items()}
+    for name, loader in given.items():
+        for kind in KINDS if kinds is None else kinds:
             for strength in strengths:
                 _check(kind, strength, seed)
-                new = copy.deepcopy(dict(loader))
+                damaged = copy.deepcopy(dict(loader))
                 step = dict(type='Corrupt', kind=kind, strength=strength, seed=seed)
-                _insert(new['dataset'], step, name)
-                new.update(num_workers=0, persistent_workers=False)
+                _insert(damaged['dataset'], step, name)
+                damaged.update(num_workers=0, persistent_workers=False)
                 # torch refuses these without worker processes
                 for key in ('prefetch_factor', 'multiprocessing_context', 'timeout'):
-                    new.pop(key, None)
-                made[f'{name}_{kind}{strength}'] = new
-    return made
+                    damaged.pop(key, None)
+                result[f'{name}_{kind}{strength}'] = damaged
+    return result
 
 
 def corrupted_evaluators(evaluators: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
@@ -185,31 +191,34 @@ def corrupted_evaluators(evaluators: Mapping[str, Any], names: Sequence[str]) ->
         names: Keys of the result of :func:`corrupted`.
 
     Returns:
-        The evaluator of the domain that a name begins with (the longest such one).
+        {name: copy of the evaluator of the domain that the name begins with}; where several do
+        (``city`` and ``city_night`` for ``city_night_fog1``), the longest.
 
     Raises:
         ValueError: A name that belongs to no domain.
     """
-    found = {}
+    result = {}
     for name in names:
-        own = [domain for domain in evaluators if name == domain or name.startswith(f'{domain}_')]
-        if not own:
+        begins = [domain for domain in evaluators if f'{name}_'.startswith(f'{domain}_')]
+        if not begins:
             raise ValueError(f'{name!r} is no corrupted domain of {list(evaluators)}')
-        found[name] = copy.deepcopy(evaluators[max(own, key=len)])
-    return found
+        result[name] = copy.deepcopy(evaluators[max(begins, key=len)])
+    return result
 
 
 def _insert(dataset: Any, step: dict, name: str) -> None:
     """Put a step behind the one that loads images, in a dataset's config (wrappers are looked
     through), in place; ValueError, with the domain's ``name``, where none loads images.
     """
-    parts = dataset.get('datasets') or ([dataset['dataset']] if 'dataset' in dataset else [])
-    for part in parts:
-        _insert(part, step, name)
-    if parts:
+    # a concatenation has its datasets in 'datasets', other wrappers one in 'dataset'
+    inside = dataset.get('datasets') or ([dataset['dataset']] if 'dataset' in dataset else [])
+    for inner in inside:
+        _insert(inner, step, name)
+    if inside:
         return
     pipeline = list(dataset.get('pipeline') or ())
-    loads = [i for i, each in enumerate(pipeline) if 'LoadImage' in str(each['type'])]
+    # positions of LoadImageFromFile, LoadImageStack, also with a scope (mmcv.LoadImageFromFile)
+    loads = [i for i, config in enumerate(pipeline) if 'LoadImage' in str(config['type'])]
     if not loads:
         raise ValueError(
             f'corrupted: domain "{name}" has no pipeline with a step that loads images')

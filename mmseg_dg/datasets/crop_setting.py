@@ -23,6 +23,7 @@ def checked_size(value: CropSize) -> Optional[tuple[int, int]]:
         pair = (value, value)
     elif isinstance(value, (list, tuple)):
         pair = tuple(value)
+    # type() is int: True is an int for isinstance, but no size
     if len(pair) != 2 or not all(type(side) is int and side > 0 for side in pair):
         raise ValueError(f'train_cfg.crop_size={value!r}: give one number of pixels, or (height, '
                          'width)')
@@ -49,7 +50,7 @@ def with_crop_size(loaders: Any, size: CropSize) -> Any:
     loaders = copy.deepcopy(loaders)
     for step in _steps(loaders):
         kind = step['type'] if isinstance(step['type'], str) else step['type'].__name__
-        kind = kind.rpartition('.')[2]
+        kind = kind.rpartition('.')[2]  # without a scope: mmseg.RandomCrop
         if kind in CROPS:
             step.setdefault('crop_size', size)  # a pipeline that states a size keeps it
         elif kind == 'Pad' and not {'size', 'size_divisor', 'pad_to_square'} & set(step):
@@ -58,7 +59,7 @@ def with_crop_size(loaders: Any, size: CropSize) -> Any:
 
 
 def crop_size_of(cfg: Mapping) -> CropSize:
-    """The setting of a config; None without one."""
+    """``train_cfg.crop_size`` of a config as it is written there; None without one."""
     return (cfg.get('train_cfg') or {}).get('crop_size')
 
 
@@ -83,7 +84,9 @@ def _steps(node: Any) -> Iterator[dict]:
 
 
 def transform_configs(node: Any) -> Iterator[dict]:
-    """Configs of all transforms of a pipeline, those inside of others included."""
+    """Configs of all transforms of a pipeline (a list, or one transform), in order, those inside
+    of others (their ``transforms``) included.
+    """
     if isinstance(node, (list, tuple)):
         for item in node:
             yield from transform_configs(item)

@@ -12,8 +12,8 @@ CROPS = ('RandomCrop', 'RareClassCrop', 'CenterCrop', 'CentroidCrop')
 
 
 def crop_size(dataset: Any) -> Optional[tuple[int, int]]:
-    """(H, W) of the last fixed-size crop in the pipeline, None if there is none or something
-    resizes afterwards.
+    """(H, W) of the last fixed-size crop in the pipeline of a dataset (of the first one inside
+    wrappers), None if there is none or something resizes or pads afterwards.
     """
     size = None
     for leaf in leaves(dataset):

@@ -29,8 +29,8 @@ class FolderDataset(BaseSegDataset):
 
     A mask has one channel with the number of the class of each pixel (0 for the first of
     ``classes``), 255 where a pixel is to be ignored. ``images/a/1.jpg`` belongs to
-    ``masks/a/1.png``. As an unlabeled stream it needs only
-    images: leave ``seg_map_path`` and ``LoadAnnotations`` out.
+    ``masks/a/1.png``. As an unlabeled stream it needs only images: leave ``seg_map_path`` and
+    ``LoadAnnotations`` out.
 
     Args:
         classes: Class names, in the order of the ids; 2 to 255 where masks are loaded. Or the path
@@ -53,6 +53,7 @@ class FolderDataset(BaseSegDataset):
         ValueError: No classes or more than 255, a palette of another length, a ``label_map`` to
             something that is no class, two images that share a mask.
     """
+    #: ``full_init`` refuses missing files, so :func:`~.checks.check_leaf` need not look for them.
     checks_itself = True
 
     def __init__(self, classes: Union[str, Sequence[str]],
@@ -75,21 +76,22 @@ class FolderDataset(BaseSegDataset):
             raise ValueError(f'FolderDataset: {len(classes)} classes but {len(palette)} colors in '
                              'palette; give one (red, green, blue) per class, or leave palette out')
         metainfo['palette'] = [list(color) for color in palette]
-        # mmseg's own label_map selects among known classes
+        # not self.label_map: that one is mmseg's, for a choice among known classes
         self.id_map = _checked_map(label_map, len(classes))
         suffixes = img_suffix if isinstance(img_suffix, str) else tuple(img_suffix)
         super().__init__(metainfo=metainfo, img_suffix=suffixes, seg_map_suffix=seg_map_suffix,
                          **kwargs)
 
     def full_init(self) -> None:
-        """List the files (once)."""
-        if not self._fully_initialized:
+        """List the files (once), and let loading steps use the dataset's ``backend_args``."""
+        if not self._fully_initialized:  # mmengine's flag
             share_backend_args(self)
             super().full_init()
 
     def load_data_list(self) -> list[dict]:
-        """Pairs of image and mask, sorted by image; only images when ``data_prefix`` has no
-        ``seg_map_path``.
+        """One info per image: ``img_path``, ``seg_map_path`` and what mmseg's loader of labels
+        reads, sorted by image or in the order of ``ann_file``; only images when ``data_prefix`` has
+        no ``seg_map_path``.
         """
         folder, owner = self.data_prefix['img_path'], type(self).__name__
         check_folder(folder, 'image', owner, _HINT, self.backend_args)
@@ -112,7 +114,7 @@ class FolderDataset(BaseSegDataset):
         return infos
 
     def _by_name(self, files: list[str]) -> dict[str, str]:
-        """{what a list may call it: file}."""
+        """{what a list may call a file: file}, with and without the ending."""
         return names_of(files, self.img_suffix)
 
     def _listed(self, files: list[str]) -> list[str]:
@@ -121,13 +123,15 @@ class FolderDataset(BaseSegDataset):
                       type(self).__name__, self.backend_args)
 
     def _check_masks(self, infos: list[dict], folder: Optional[str], owner: str) -> None:
-        """Refuse missing masks, and one mask for two images."""
+        """Refuse missing masks (ValueError, FileNotFoundError), and one mask for two images
+        (ValueError); ``folder`` is that of the masks, None where ``data_prefix`` has none.
+        """
         if folder is None:
             raise ValueError(
                 f"{owner}: the pipeline loads masks, but data_prefix has no 'seg_map_path'; add "
                 'it, or remove LoadAnnotations from the pipeline of an unlabeled stream')
         check_folder(folder, 'mask', owner, _HINT, self.backend_args)
-        if not self.ann_file:
+        if not self.ann_file:  # a list may be short: its masks are looked for one by one below
             files = list_files(folder, self.seg_map_suffix, self.backend_args)
             check_not_empty(files, folder, self.seg_map_suffix, 'mask', owner, self.backend_args)
         masks = [info['seg_map_path'] for info in infos]
@@ -156,10 +160,10 @@ def _checked_map(label_map: Optional[Mapping], num_classes: int) -> Optional[dic
                 f'FolderDataset: label_map={dict(label_map)} must map ids to ids, such as '
                 '{255: 1}') from None
         if not 0 <= old <= 255 or not (0 <= new < num_classes or new == IGNORE):
-            one = ("; with one class nothing is told apart, name the background too: "
-                   "classes=['background', ...]" if num_classes == 1 else '')
+            remedy = ("; with one class nothing is told apart, name the background too: "
+                      "classes=['background', ...]" if num_classes == 1 else '')
             raise ValueError(f'FolderDataset: label_map has {key}: {value}; ids are 0..255, and '
                              f'their meaning one of the classes 0..{num_classes - 1} or {IGNORE} '
-                             f'(ignore){one}')
+                             f'(ignore){remedy}')
         result[old] = new
     return result

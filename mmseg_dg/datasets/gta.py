@@ -12,6 +12,7 @@ from .checks import check_files
 from .image_lists import read_list
 from .label_tables import GTA_TO_TRAIN_ID
 
+#: List of the images whose labels differ from them in size, written by the converter.
 UNUSABLE = 'splits/unusable.txt'
 
 
@@ -58,7 +59,9 @@ class GTADataset(TrainIdDataset):
         super().__init__(**kwargs)
 
     def _find_stems(self) -> list[str]:
-        """All images but those of the list of unusable labels."""
+        """Stems of all images but those of the list ``exclude``; their number is kept in
+        ``left_out``.
+        """
         stems = super()._find_stems()
         path = osp.join(self.data_root or '', self.exclude or '')
         # the default list may be missing, one that the user names may not
@@ -74,8 +77,8 @@ class GTADataset(TrainIdDataset):
         return kept
 
     def _stems_in(self, folder: str) -> list[str]:
-        """Images of the split that ``split.mat`` (``ann_file``) lists; without ``split`` all of the
-        folder.
+        """Stems of the images of the split that ``split.mat`` (``ann_file``) lists; without
+        ``split`` those of the list or the folder, as other datasets.
         """
         if self.split is None:
             return super()._stems_in(folder)

@@ -16,10 +16,10 @@ from PIL import Image, ImageFile
 #: decoded.
 MAX_PIXELS = 100_000_000
 
-_lock = threading.Lock()
+_lock = threading.Lock()  # see open_unlimited
 _ORIENTATION = 0x0112  # EXIF tag; 5 to 8 mean turned by 90 degrees
 _PNG = b'\x89PNG\r\n\x1a\n'
-# color type: channels, alpha
+# color type of a PNG: channels, alpha; 3 is a palette, which is loaded as color
 _PNG_CHANNELS = {0: (1, False), 2: (3, False), 3: (3, False), 4: (1, True), 6: (3, True)}
 _MODES = {  # Pillow's mode: color channels, alpha, bits
     '1': (1, False, 1), 'L': (1, False, 8), 'LA': (1, True, 8), 'La': (1, True, 8),
@@ -55,6 +55,7 @@ class ImageHeader(NamedTuple):
 
     @property
     def pixels(self) -> int:
+        """Number of pixels."""
         return self.height * self.width
 
     @property
@@ -110,18 +111,20 @@ def _read(file: BinaryIO, name: str) -> ImageHeader:
 
 
 def _png(file: BinaryIO, start: bytes) -> ImageHeader:
-    """The header of a PNG, of which ``start`` are the first bytes."""
+    """The header of a PNG, of which ``start`` are the first bytes: signature (8), length and name
+    of the chunk IHDR (8), then width, height, bits and color type.
+    """
     width, height, bits, kind = struct.unpack('>IIBB', start[16:26])
     channels, alpha = _PNG_CHANNELS[kind]
     return ImageHeader(format='PNG', height=height, width=width, channels=channels, alpha=alpha,
-                       bits=8 if kind == 3 else bits)
+                       bits=8 if kind == 3 else bits)  # the colors of a palette have 8 bits
 
 
 def open_unlimited(file: BinaryIO) -> ImageFile.ImageFile:
     """``Image.open`` without Pillow's own limit of pixels, for callers that check
-    :func:`size_problem` themselves.
+    :func:`size_problem` themselves. Nothing is decoded yet.
     """
-    with _lock:  # the limit is global
+    with _lock:  # the limit is a global variable of Pillow: one thread at a time changes it
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
             return Image.open(file)
@@ -134,9 +137,11 @@ def _pillow(file: BinaryIO) -> ImageHeader:
     file.seek(0)
     image = open_unlimited(file)
     channels, alpha, bits = _MODES[image.mode]  # KeyError: a mode that is not known
-    orientation = image.getexif().get(_ORIENTATION, 1) if image.format in ('JPEG', 'MPO',
-                                                                           'WEBP') else 1
-    bits = vars(image).get('bits', bits) if image.format in ('JPEG', 'MPO') else bits
+    orientation = 1
+    if image.format in ('JPEG', 'MPO', 'WEBP'):  # others may have the tag behind the picture
+        orientation = image.getexif().get(_ORIENTATION, 1)
+    if image.format in ('JPEG', 'MPO'):
+        bits = vars(image).get('bits', bits)  # bits per channel, as the file states them
     header = ImageHeader(format=image.format or '', height=image.size[1], width=image.size[0],
                          channels=3 if image.mode == 'CMYK' else channels, alpha=alpha, bits=bits,
                          floating=image.mode == 'F')
@@ -153,7 +158,9 @@ def _turned(header: ImageHeader, orientation: int) -> ImageHeader:
 
 
 def _pnm(file: BinaryIO) -> ImageHeader:
-    """Portable gray and color maps: Pillow scales those of 16 bits down without a word."""
+    """Portable gray and color maps, whose bits follow from their largest value; read here, because
+    Pillow scales those of 16 bits down without a word.
+    """
     file.seek(0)
     words: list[bytes] = []  # of the header: kind, width, height, largest value; # begins a comment
     for line in file.read(1024).splitlines():
@@ -185,6 +192,7 @@ def _tiff(file: BinaryIO, start: bytes) -> ImageHeader:
     # palette colors (3) and CMYK (5, four inks) are loaded as three channels
     is_cmyk = photometric == 5 and samples - len(extra) == 4
     channels = 3 if photometric == 3 or is_cmyk else samples - int(alpha)
+    # tags and their defaults (1 sample of 1 bit) as TIFF defines them; sample format 3: floating
     bits, floating = max(tags.get(_BITS, [1])), 3 in tags.get(_SAMPLE_FORMAT, [])
     header = ImageHeader(format='TIFF', height=tags[_HEIGHT][0], width=tags[_WIDTH][0],
                          channels=channels, alpha=alpha, bits=bits, floating=floating)
@@ -205,16 +213,18 @@ def _tiff_tags(file: BinaryIO, start: bytes) -> dict[int, list[int]]:
     order = '<' if start[:2] == b'II' else '>'
     big = start[2:4] in (b'+\0', b'\0+')  # BigTIFF counts with 8 bytes
     word, count_code, entry_code = ('Q', 'Q', 'HHQ') if big else ('I', 'H', 'HHI')
+    # word: a place in the file; count_code: the number of entries; entry_code: one of them without
+    # its values
     offset, = struct.unpack_from(order + word, start, 8 if big else 4)
     file.seek(offset)
     count, = struct.unpack(order + count_code, file.read(struct.calcsize(order + count_code)))
-    if not 0 < count < 4096:
+    if not 0 < count < 4096:  # damaged: no image has that many
         raise ValueError(f'{count} tags')
     step, room = (20, 8) if big else (12, 4)  # bytes of an entry, and of the values at its end
     table = file.read(count * step)
     tags = {}
-    for at in range(0, count * step, step):
-        tag, kind, length = struct.unpack_from(order + entry_code, table, at)
+    for begin in range(0, count * step, step):
+        tag, kind, length = struct.unpack_from(order + entry_code, table, begin)
         # tags that are asked for, of a sane length: others may be of any kind
         if kind not in _SIZES or not 0 < length <= 4096 or tag not in (_WIDTH, _HEIGHT, _BITS,
                                                                        _PHOTOMETRIC, _SAMPLES,
@@ -222,8 +232,8 @@ def _tiff_tags(file: BinaryIO, start: bytes) -> dict[int, list[int]]:
                                                                        _ORIENTATION):
             continue
         code, size = _SIZES[kind]
-        content = table[at + step - room:at + step]
-        if size * length > room:  # they are elsewhere
+        content = table[begin + step - room:begin + step]
+        if size * length > room:  # too long for the entry, which has their place in the file then
             file.seek(struct.unpack(order + word, content)[0])
             content = file.read(size * length)
         tags[tag] = list(struct.unpack_from(f'{order}{length}{code}', content))

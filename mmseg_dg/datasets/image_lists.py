@@ -16,7 +16,8 @@ IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.PNG', '.JPG', '.JPEG')
 
 
 def read_lines(path: str, owner: str, backend_args: Optional[dict] = None) -> list[str]:
-    """Lines of a text file without blanks at their ends, whatever editor wrote it.
+    """Lines of a text file without blanks at either end, whatever editor wrote it; empty ones are
+    kept.
 
     A byte order mark (Windows editors) is not part of the first name; UTF-16 (PowerShell's ``>``)
     is read.
@@ -25,6 +26,7 @@ def read_lines(path: str, owner: str, backend_args: Optional[dict] = None) -> li
         ValueError: Not a text in UTF-8 or UTF-16.
     """
     content = fileio.get(path, backend_args=backend_args)
+    # both codings take the byte order mark away
     coding = 'utf-16' if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else 'utf-8-sig'
     try:
         text = content.decode(coding)
@@ -35,7 +37,10 @@ def read_lines(path: str, owner: str, backend_args: Optional[dict] = None) -> li
 
 
 def refuse_columns(names: Sequence[str], missing: Sequence[str], path: str, owner: str) -> None:
-    """Refuse a list of two columns (image and label) where one is read; names may contain blanks.
+    """Refuse a list of two columns (image and label) where one is read.
+
+    Names may contain blanks and commas, so a line with some is refused only where it names no image
+    and most other lines are like it.
 
     Args:
         names: All names of the list.
@@ -46,7 +51,7 @@ def refuse_columns(names: Sequence[str], missing: Sequence[str], path: str, owne
     Raises:
         ValueError: Most lines, and all missing ones, consist of several columns.
     """
-    # names that are no images, split where columns would be
+    # names that are no images, split where columns would be; all(): none of the columns is empty
     columns = [re.split(r'[\s,;]+', name) for name in missing]
     several = [parts for parts in columns if len(parts) > 1 and all(parts)]
     if missing and len(several) == len(missing) and len(several) * 2 > len(names):
@@ -73,24 +78,26 @@ def read_list(path: str, owner: str, backend_args: Optional[dict] = None,
     if not names and not allow_empty:
         raise ValueError(f'{owner}: the list {path!r} is empty')
     if len(set(names)) < len(names):
-        twice = sorted({name
-                        for name in names
-                        if names.count(name) > 1})[:5] if len(names) < 5000 else '(many)'
+        twice: object = '(many)'
+        if len(names) < 5000:  # counting takes quadratic time
+            twice = sorted({name for name in names if names.count(name) > 1})[:5]
         raise ValueError(f'{owner}: the list {path!r} names images twice: {twice}')
     return names
 
 
 def stem_of(name: str, suffix: Union[str, Sequence[str]]) -> str:
-    """``name`` without the ending it has, the longest one of several."""
+    """``name`` without the ending (of ``suffix``) that it has, the longest one of several; as it is
+    where it has none of them.
+    """
     endings = [suffix] if isinstance(suffix, str) else sorted(suffix, key=len, reverse=True)
     return next((name[:-len(end)] for end in endings if end and name.endswith(end)), name)
 
 
 def names_of(files: Sequence[str], suffix: Union[str, Sequence[str]]) -> dict[str, str]:
     """{what a list may call it: file}: each file's name without its ending, and with it."""
-    known = {stem_of(name, suffix): name for name in files}
-    known.update({name: name for name in files})
-    return known
+    by_name = {stem_of(name, suffix): name for name in files}
+    by_name.update({name: name for name in files})  # the full name counts where both occur
+    return by_name
 
 
 def listed(known: Mapping[str, str], ann_file: str, suffix: Union[str, Sequence[str]], owner: str,
@@ -109,7 +116,7 @@ def listed(known: Mapping[str, str], ann_file: str, suffix: Union[str, Sequence[
         ValueError: The list is empty, or names an image twice.
     """
     names = read_list(ann_file, owner, backend_args)
-    # lists written on Windows
+    # lists written on Windows; on Linux a backslash may be part of a name
     names = [name if name in known else name.replace('\\', '/') for name in names]
     missing = [name for name in names if name not in known]
     if missing:

@@ -76,13 +76,13 @@ def lookup_table(label_map: Optional[Mapping[int, int]] = None,
     table = np.arange(256, dtype=np.uint8)
     if reduce_zero_label:
         table = (table - 1).astype(np.uint8)  # 0 wraps to 255
-        table[255] = IGNORE
+        table[255] = IGNORE  # 255 stays
     if label_map is not None:
-        second = np.arange(256, dtype=np.uint8)  # the map, then both in one table
+        map_table = np.arange(256, dtype=np.uint8)
         for old, new in label_map.items():
             if 0 <= old < 256:
-                second[old] = new
-        table = second[table]
+                map_table[old] = new
+        table = map_table[table]  # both steps in one
     return table
 
 
@@ -95,14 +95,14 @@ def count_ids(label: np.ndarray) -> np.ndarray:
     """How many pixels each id has.
 
     Args:
-        label: uint8 (H, W); may be a view.
+        label: uint8 (H, W), or another integer type; may be a view.
 
     Returns:
-        np.ndarray: int64 (256,).
+        np.ndarray: int64 (256,); ids above 255 are not counted.
     """
     if label.size == 0:
         return np.zeros(256, np.int64)
-    # OpenCV counts in float32: exact only below 2**24
+    # OpenCV is faster, but counts in float32: exact only below 2**24
     if label.dtype == np.uint8 and label.size < 2**24:
         return cv2.calcHist([label], [0], None, [256], [0, 256]).ravel().astype(np.int64)
     return np.bincount(label.ravel(), minlength=256)[:256]

@@ -1,14 +1,22 @@
 """What several checks of data say."""
 from mmseg_dg.utils.listing import listed
 
-_NAMED = 5
+_NAMED = 5  # files a message names
 
 #: Ends the messages about files, of which there may be more.
 DOCTOR = "'python tools/doctor.py CONFIG' examines every file and names all that are wrong"
 
 
 def missing_message(owner: str, what: str, missing: list[str], total: int, hint: str) -> str:
-    """Names the first few of the missing files and their number."""
+    """The text of the error for missing files: how many, and the first few of them.
+
+    Args:
+        owner: Name of the dataset's class.
+        what: Subject of the sentence, ends before ``missing``: ``'listed images are'``.
+        missing: Paths or names of the missing files.
+        total: How many files were looked for.
+        hint: What to do, without a full stop.
+    """
     named = listed(map(repr, missing), _NAMED)
     return f'{owner}: {len(missing)} of {total} {what} missing: {named}. {hint}. {DOCTOR}'
 
@@ -17,7 +25,7 @@ def wrong_ids_message(files: dict, num_classes: int, ignore_index: int, unnamed:
     """The text of the error for label ids that are no classes.
 
     Args:
-        files: {path: its wrong ids} of some files.
+        files: {path: its wrong ids} of some files; ten ids of each are named.
         num_classes: Ids below it are classes.
         ignore_index: The id that is ignored.
         unnamed: How many more files have wrong ids.

@@ -5,11 +5,11 @@ from typing import Any, Callable
 
 Bounds = tuple[int, int]
 
-_function: Any = None
+_function: Any = None  # in a worker process: what run_ranges was given; see _start
 
 
 def chunks(size: int, length: int) -> list[Bounds]:
-    """0..size cut into pieces (start, stop) of at most ``length``."""
+    """0..size cut into pieces (start, stop), stop excluded, of at most ``length``."""
     return [(start, min(start + length, size)) for start in range(0, size, length)]
 
 
@@ -37,7 +37,9 @@ def run_ranges(function: Callable[[Bounds], Any], ranges: list[Bounds],
 
 
 def _start(function: Callable[[Bounds], Any]) -> None:
-    """Begin a worker process: one thread each, and the function for all its pieces."""
+    """Begin a worker process: keep the function for all its pieces, and let OpenCV use one thread,
+    because there is a process per core.
+    """
     global _function
     import cv2
     cv2.setNumThreads(0)
@@ -45,4 +47,5 @@ def _start(function: Callable[[Bounds], Any]) -> None:
 
 
 def _call(bounds: Bounds) -> Any:
+    """Apply the function of this worker process to one piece."""
     return _function(bounds)

@@ -10,8 +10,9 @@ from typing import Any, Optional
 
 #: File of the original labels' pixel counts, in the folder of the copies.
 COUNTS = 'sample_class_stats_dict.json'
-#: What mmcv's ``Resize`` does unless told otherwise; copies are made with it.
-_DEFAULTS = dict(keep_ratio=True, interpolation='bilinear', backend='cv2', scale_factor=None)
+#: Options of the ``Resize`` that copies are made with, its scale left out. (mmcv's own defaults but
+#: for ``keep_ratio``, which is False there.)
+_COPY_OPTIONS = dict(keep_ratio=True, interpolation='bilinear', backend='cv2', scale_factor=None)
 
 
 def copies_folder(scale: Sequence[int]) -> str:
@@ -25,23 +26,28 @@ def scale_of(pipeline: Sequence[Any], owner: str) -> tuple[int, int]:
     """The fixed scale that a pipeline resizes to right after loading.
 
     Args:
-        pipeline: Configs of transforms.
+        pipeline: Configs of transforms, or built ones.
         owner: For the message.
+
+    Returns:
+        (width, height), as ``Resize`` takes it.
 
     Raises:
         ValueError: The first step after the loading ones is no ``Resize`` to a fixed scale that
             keeps the ratio. From copies every other pipeline would give other samples.
     """
     for step in pipeline:
+        # the class's name, whether ``type`` is a class or its name with or without a scope
         kind = step['type'] if isinstance(step, Mapping) else type(step)
         kind = getattr(kind, '__name__', kind).rsplit('.', 1)[-1]
         if kind.startswith('Load'):
             continue
-        options = dict(_DEFAULTS, keep_ratio=False)
+        # mmcv's defaults, and over them what the step states
+        options = dict(_COPY_OPTIONS, keep_ratio=False)
         options.update(step if isinstance(step, Mapping) else vars(step))
         scale = options.get('scale')
-        same = all(options[key] == value for key, value in _DEFAULTS.items())
-        if kind == 'Resize' and same and isinstance(scale, (tuple, list)):
+        as_copies = all(options[key] == value for key, value in _COPY_OPTIONS.items())
+        if kind == 'Resize' and as_copies and isinstance(scale, (tuple, list)):
             return int(scale[0]), int(scale[1])
         break
     raise ValueError(f'{owner}(resized=True) needs a pipeline whose first step after loading is '
@@ -53,6 +59,12 @@ def prefix_of_copies(prefix: Mapping[str, Optional[str]], scale: Sequence[int], 
                      owner: str) -> dict[str, Optional[str]]:
     """``data_prefix`` with the folder of the copies (``<data_root>/<folder of the scale>``) in
     front of each path.
+
+    Args:
+        prefix: ``data_prefix``, relative to ``data_root``; None where there are no labels.
+        scale: (width, height) the copies were made at.
+        root: ``data_root``.
+        owner: For messages.
 
     Raises:
         ValueError: A prefix that does not lie below ``data_root``.

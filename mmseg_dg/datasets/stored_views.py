@@ -34,11 +34,15 @@ class FeatureCacheError(ValueError):
 
 
 def read_index(folder: Union[str, Path]) -> Optional[dict]:
-    """What a folder holds (``recipe``, ``arrays``, ``images``, ``views``, ``size``, ``levels``,
-    ``variants``), or None where nothing is complete yet.
+    """The index of a folder of cached features, or None where nothing is complete yet.
+
+    Returns:
+        ``recipe``: what the features were made of and with; ``arrays``: {name: (dtype, shape)} of
+        the ``.npy`` files; ``images``: path of each image; ``views``: per image; ``size``: [H, W]
+        of the views; ``levels``: maps per view; ``variants``: names of further encodings.
 
     Raises:
-        FeatureCacheError: The file that says it cannot be read.
+        FeatureCacheError: The index file cannot be read.
     """
     path = Path(folder) / INDEX
     if not path.is_file():
@@ -55,7 +59,12 @@ def read_index(folder: Union[str, Path]) -> Optional[dict]:
 
 
 def differences(theirs: Mapping, ours: Mapping) -> list[str]:
-    """One text per entry (dotted key) in which two recipes differ, both values in it."""
+    """One text per entry (dotted key) in which two recipes differ, with both values.
+
+    Args:
+        theirs: Recipe of the features on disk.
+        ours: Recipe of this run.
+    """
     stored, wanted = dict(_flat(theirs)), dict(_flat(ours))
     return [
         f'{key} is {_short(stored.get(key))} there and {_short(wanted.get(key))} in this run'
@@ -64,7 +73,9 @@ def differences(theirs: Mapping, ours: Mapping) -> list[str]:
 
 
 def _flat(node: Any, key: str = '') -> Iterator[tuple[str, Any]]:
-    """``(dotted key, value)`` of every leaf; an empty dict or list is one."""
+    """``(dotted key, value)`` of every leaf below a JSON value; an empty dict or list is a leaf.
+    ``key`` is that of ``node`` itself.
+    """
     if not isinstance(node, (Mapping, list)) or not node:
         yield key, node
         return
@@ -100,20 +111,25 @@ class StoredViews:
                 f'{folder} holds cached features of another encoder, pipeline or setting: '
                 f'{"; ".join(different)}. Give another cached_features.folder (None finds one by '
                 'itself for every recipe), or delete this one')
+        # views: per image; size: (H, W) of the images that were encoded
         self.index, self.views, self.size = index, index['views'], tuple(index['size'])
         for name, (dtype, shape) in index['arrays'].items():
             path, wanted = self._path(name), int(np.prod(shape)) * np.dtype(dtype).itemsize
             has = path.stat().st_size if path.is_file() else -1
-            if has < wanted:  # the rest is the header
+            if has < wanted:  # a whole file has more: the header of .npy
                 raise FeatureCacheError(
                     f'the cached features in {folder} are damaged: {path.name} has {max(has, 0)} '
                     f'bytes instead of {wanted} and more. Delete the folder; it is built again')
-        self._open: dict[str, np.ndarray] = {}  # arrays that were asked for
+        self._open: dict[str, np.ndarray] = {}  # arrays that were asked for, memory-mapped
 
     def __getstate__(self) -> dict:
-        return dict(self.__dict__, _open={})  # a worker maps the files itself
+        """Without the mapped arrays, which pickle would copy: a worker process maps the files
+        itself.
+        """
+        return dict(self.__dict__, _open={})
 
     def _path(self, name: str) -> Path:
+        """File of an array."""
         return self.folder / f'{name}.npy'
 
     def _array(self, name: str) -> np.ndarray:
@@ -128,10 +144,17 @@ class StoredViews:
         return self._open[name]
 
     def row(self, name: str, row: int) -> np.ndarray:
-        """A copy of one view's part of an array, after its checksum was compared; rows are image *
-        views + view.
+        """A copy of one view's part of the array ``name``, after its checksum was compared.
+
+        Args:
+            name: Of the array.
+            row: ``image * views + view``.
+
+        Raises:
+            FeatureCacheError: The bytes are not those that were written.
         """
         value = np.array(self._array(name)[row])
+        # (arrays, rows) of checksums, the arrays in the order of the index
         wanted = int(self._array(SUMS)[list(self.index['arrays']).index(name), row])
         if zlib.crc32(value.tobytes()) != wanted:
             image, view = divmod(row, self.views)
@@ -148,24 +171,32 @@ class StoredViews:
         A view shows a class well with at least half of the pixels of the image's view that has most
         of it; if none has any, or no class is wanted, every view is chosen from.
         """
-        choice = np.arange(self.views)
+        candidates = np.arange(self.views)
+        # streams with labels have pixels per id of each view, (all views, 256)
         if request.wanted_class is not None and 'counts' in self.index['arrays']:
-            rows = self._array('counts')[request.index * self.views:(request.index + 1)
-                                         * self.views]
-            pixels = rows[:, request.wanted_class]
+            first = request.index * self.views
+            pixels = self._array('counts')[first:first + self.views, request.wanted_class]
             if pixels.max() > 0:
-                choice = np.flatnonzero(2 * pixels >= pixels.max())
-        return int(choice[derive_seed(request.seed, 'cached view') % len(choice)])
+                candidates = np.flatnonzero(2 * pixels >= pixels.max())
+        return int(candidates[derive_seed(request.seed, 'cached view') % len(candidates)])
 
     def sample(self, request: SampleRequest) -> dict:
-        """``inputs`` :class:`EncodedImages` of one image and ``data_samples`` with what the view's
-        labels were."""
+        """What the pipeline would give for a request, its pixels encoded: the view of
+        :meth:`view_of`.
+
+        Returns:
+            ``inputs``: :class:`EncodedImages` of one image, with the stored variants;
+            ``data_samples``: ``gt_sem_seg`` int64, ``valid_pseudo_mask`` and ``mixed_label`` (of
+            the variant ``mixed``), each (1, H, W), those of them that were stored.
+        """
         view = self.view_of(request)
         row = request.index * self.views + view
         levels = self.index['levels']
 
         def maps(prefix: str) -> EncodedImages:
-            """The encoder's maps (1, C, h, w), one per level; ``prefix`` names a variant."""
+            """The encoder's maps (1, C, h, w), one per level, of the view itself (``prefix`` '') or
+            of a variant (its name and a dot).
+            """
             return EncodedImages(
                 [torch.from_numpy(self.row(f'{prefix}map{i}', row))[None] for i in range(levels)],
                 self.size,
@@ -175,6 +206,7 @@ class StoredViews:
         images.variants = {name: maps(f'{name}.') for name in self.index['variants']}
         sample = SegDataSample(metainfo=dict(img_path=self.index['images'][request.index],
                                              img_shape=self.size, cached_view=view))
+        # name of the array, name of the field in the sample
         for name, key in (
             ('label', 'gt_sem_seg'),
             ('valid', 'valid_pseudo_mask'),
@@ -188,19 +220,22 @@ class StoredViews:
 
 
 class ViewWriter:
-    """Writes the views of one stream, in order; what an interrupted build has written is gone on
-    with.
+    """Writes the views of one stream, in order, and goes on where an interrupted build ended.
 
-    The files lie in a folder of their own until all are complete. Hold the folder's lock meanwhile.
+    The files lie in a folder of their own (:data:`BUILDING`) until all are complete and are moved
+    up then. Hold the folder's lock meanwhile.
 
     Args:
         folder: Of the stream.
         recipe: See :class:`StoredViews`.
         arrays: ``{name: (dtype, shape)}``, the first axis being the views of all images.
-        facts: What :func:`read_index` gives besides.
+        description: The other entries of :func:`read_index`.
 
     Attributes:
+        part: The folder of unfinished files.
+        index: What :func:`read_index` will give.
         done: Views that are written already.
+        arrays: {name: memory-mapped file}, checksums included.
     """
     def __init__(
         self,
@@ -209,15 +244,14 @@ class ViewWriter:
         arrays: Mapping[str, tuple[str, Sequence[int]]],
         description: Mapping,
     ) -> None:
-        # arrays: name -> (dtype, shape), each with a first axis of all views; files are made in a
-        # folder below and moved up when all are complete
         self.folder, self.part = Path(folder), Path(folder) / BUILDING
         _, first_shape = next(iter(arrays.values()))
-        # beside the arrays a checksum of each array's part of each view
-        every = {**arrays, SUMS: ('uint32', (len(arrays), first_shape[0]))}
-        # through JSON, as it will be read again: tuples become lists
-        self.index = json.loads(json.dumps(dict(description, recipe=dict(recipe), arrays=every)))
-        self.done = self._done()  # views that are written: an interrupted build goes on
+        # beside the arrays a checksum of each array's part of each view: (arrays, all views)
+        with_sums = {**arrays, SUMS: ('uint32', (len(arrays), first_shape[0]))}
+        # through JSON, as it will be read again: tuples become lists, so _done can compare
+        self.index = json.loads(json.dumps(dict(description, recipe=dict(recipe),
+                                                arrays=with_sums)))
+        self.done = self._done()
         if not self.done:
             shutil.rmtree(self.part, ignore_errors=True)
             self.part.mkdir(parents=True)
@@ -228,15 +262,17 @@ class ViewWriter:
         self._saved = time.monotonic()
 
     def _map(self, name: str, dtype: str, shape: tuple[int, ...]) -> np.memmap:
-        """The array's file in memory: opened if an interrupted build left it, else made."""
+        """The array's file, mapped into memory for writing: opened as an interrupted build left it
+        (``done`` > 0), else made anew.
+        """
         path = self.part / f'{name}.npy'
         if self.done:
             return np.lib.format.open_memmap(path, mode='r+')
         return np.lib.format.open_memmap(path, mode='w+', dtype=dtype, shape=shape)
 
     def _done(self) -> int:
-        """Views that an interrupted build of the same content has written; 0 where it must begin
-        anew.
+        """Views that an interrupted build of the same content (the same ``index``) has written; 0
+        where there is none, its files are incomplete or unreadable: all begins anew.
         """
         try:
             progress = json.loads((self.part / PROGRESS).read_text(encoding='utf-8'))
@@ -246,8 +282,11 @@ class ViewWriter:
             return 0
 
     def write(self, rows: slice, values: Mapping[str, np.ndarray]) -> None:
-        """Write the next views, which take the places ``rows``; ``values`` has an array per name,
-        without checksums. Every now and then it is noted how far the build is.
+        """Write the next views and their checksums; now and then :meth:`save` the progress.
+
+        Args:
+            rows: Places of the views among all; begins at ``done``.
+            values: {name of the array: (views, ...)}, the array of checksums left out.
         """
         names = list(self.index['arrays'])
         for name, value in values.items():
@@ -259,16 +298,20 @@ class ViewWriter:
             self.save()
 
     def save(self) -> None:
-        """Bring what is written to the disk, so that a later build goes on from here."""
+        """Bring what is written to the disk, and after it the number of views, so that a later
+        build goes on from here.
+        """
         for array in self.arrays.values():
             array.flush()
         write_text(self.part / PROGRESS, json.dumps(dict(done=self.done, index=self.index)))
         self._saved = time.monotonic()
 
     def finish(self) -> None:
-        """Everything is written: move the files to their place; the index comes last."""
+        """Everything is written: move the files to their place; the index comes last, because a
+        folder with an index counts as complete.
+        """
         self.save()
-        self.arrays.clear()
+        self.arrays.clear()  # closes the files
         for name in self.index['arrays']:
             (self.part / f'{name}.npy').replace(self.folder / f'{name}.npy')
         write_text(self.folder / INDEX, json.dumps(self.index, indent=1))

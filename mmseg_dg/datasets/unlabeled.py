@@ -33,11 +33,12 @@ class UnlabeledImageDataset(BaseSegDataset):
             there.
         ValueError: No classes given, or the pipeline loads labels.
     """
+    #: ``full_init`` refuses missing files, so :func:`~.checks.check_leaf` need not look for them.
     checks_itself = True
 
     def __init__(self, like: Optional[str] = None, metainfo: Optional[dict] = None,
                  img_suffix: Union[str, Sequence[str]] = IMAGE_SUFFIXES, **kwargs: Any) -> None:
-        if like is not None:  # name of a dataset of mmseg: its classes and colors
+        if like is not None:  # mmseg's classes and colors, where metainfo does not give its own
             metainfo = dict(dict(classes=tuple(get_classes(like)), palette=get_palette(like)),
                             **(metainfo or {}))
         if not (metainfo or {}).get('classes'):
@@ -48,8 +49,8 @@ class UnlabeledImageDataset(BaseSegDataset):
         super().__init__(metainfo=metainfo, img_suffix=suffixes, **kwargs)
 
     def full_init(self) -> None:
-        """List the images (once)."""
-        if self._fully_initialized:
+        """List the images (once); refuses (ValueError) a pipeline that loads labels."""
+        if self._fully_initialized:  # mmengine's flag
             return
         if loads_labels(self.pipeline):
             raise ValueError('UnlabeledImageDataset: its pipeline has a LoadAnnotations step; '
@@ -58,7 +59,7 @@ class UnlabeledImageDataset(BaseSegDataset):
         super().full_init()
 
     def load_data_list(self) -> list[dict]:
-        """Image paths, sorted."""
+        """One info per image, sorted by path, or in the order of ``ann_file``."""
         folder, owner = self.data_prefix['img_path'], type(self).__name__
         check_folder(folder, 'image', owner, 'Correct data_root / data_prefix', self.backend_args)
         files = list_files(folder, self.img_suffix, self.backend_args)
@@ -71,13 +72,11 @@ class UnlabeledImageDataset(BaseSegDataset):
         ]
 
     def _by_name(self, files: list[str]) -> dict[str, str]:
-        """{what a list may call it: file}: ``a_rgb.png`` is also ``a_rgb``, and ``a`` where that is
-        without suffix.
+        """{what a list may call a file: file}: with ``img_suffix='_rgb.png'`` a line ``a_rgb.png``,
+        ``a_rgb`` or ``a`` names ``a_rgb.png``.
         """
-        return {
-            **{osp.splitext(name)[0]: name
-               for name in files}, **names_of(files, self.img_suffix)
-        }
+        by_stem = {osp.splitext(name)[0]: name for name in files}
+        return {**by_stem, **names_of(files, self.img_suffix)}  # img_suffix goes first
 
     def _listed(self, files: list[str]) -> list[str]:
         """The files named by ``ann_file``, in its order."""

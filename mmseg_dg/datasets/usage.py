@@ -66,25 +66,26 @@ def usage_of(dataset: Any) -> Usage:
         dataset: Initialized; no wrapper.
     """
     owner, count = type(dataset).__name__, len(dataset)
-    known = traits(dataset)
-    folder = known.image_folder
-    infos = [dataset.get_data_info(i) for i in range(count)] if known.describes_samples else []
+    described = traits(dataset)
+    folder = described.image_folder
+    infos = [dataset.get_data_info(i) for i in range(count)] if described.describes_samples else []
     paths = [str(info['img_path']) for info in infos if info.get('img_path')]
-    if len(paths) < count or not folder:
+    if len(paths) < count or not folder:  # some samples have no path, or it is relative to nothing
         return Usage(owner, '', paths or [''] * count, {})
     used = [
         osp.relpath(path, folder) if is_local(path) else path[len(folder):].lstrip('/')
         for path in paths
     ]
-    suffix = known.img_suffix
-    if not is_local(folder, known.backend_args) or not osp.isdir(folder) or not suffix:
+    suffix = described.img_suffix
+    if not is_local(folder, described.backend_args) or not osp.isdir(folder) or not suffix:
         return Usage(owner, folder, used, {})
     scan = scan_folder(folder, suffix)
     left_out = dict(scan.left_out)
-    unused = sorted(set(scan.files) - set(used))  # they have the suffix, and yet
+    unused = sorted(set(scan.files) - set(used))  # images with the right suffix all the same
     if unused:
-        left_out[NOT_LISTED if known.ann_file else NOT_CHOSEN] = unused
-    # a dataset may use files that the scan, which goes by the suffix, counts as left out
+        left_out[NOT_LISTED if described.ann_file else NOT_CHOSEN] = unused
+    # the other way round: a dataset may use files that the scan, which goes by the suffix, counts
+    # as left out
     really_used = {osp.normpath(name) for name in used}
     left_out = {
         reason: still_out

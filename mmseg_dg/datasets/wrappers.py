@@ -18,31 +18,30 @@ def locate(dataset: Any, index: int) -> tuple[Any, int]:
     used as a whole.
     """
     while True:
-        known = traits(dataset)
-        # wrappers that know the original index, torch's Subset, wrappers that keep the order
-        if known.original_index is not None:
-            found = known.original_index(index)
-            if isinstance(found, tuple):
-                assert known.parts is not None  # of several
-                dataset, index = known.parts[found[0]], found[1]
+        wrapper = traits(dataset)
+        if wrapper.original_index is not None:  # mmengine's wrappers
+            original = wrapper.original_index(index)
+            if isinstance(original, tuple):  # of a concatenation: (which part, index there)
+                assert wrapper.parts is not None
+                dataset, index = wrapper.parts[original[0]], original[1]
             else:
-                dataset, index = known.inner, found
-        elif known.indices is not None and known.inner is not None:
-            dataset, index = known.inner, known.indices[index]
-        elif known.is_transparent:
-            dataset = known.inner
+                dataset, index = wrapper.inner, original
+        elif wrapper.indices is not None and wrapper.inner is not None:  # torch's Subset
+            dataset, index = wrapper.inner, wrapper.indices[index]
+        elif wrapper.is_transparent:  # SeededDataset keeps the order
+            dataset = wrapper.inner
         else:
             return dataset, int(index)
 
 
 def leaves(dataset: Any) -> Iterator[Any]:
-    """Every innermost dataset, in order."""
-    known = traits(dataset)
-    if known.parts is not None:
-        for part in known.parts:
+    """Every innermost dataset, in order: inside concatenations and any wrapper around one."""
+    wrapper = traits(dataset)
+    if wrapper.parts is not None:
+        for part in wrapper.parts:
             yield from leaves(part)
-    elif known.inner is not None:
-        yield from leaves(known.inner)
+    elif wrapper.inner is not None:
+        yield from leaves(wrapper.inner)
     else:
         yield dataset
 
@@ -54,23 +53,24 @@ def flatten(dataset: Any) -> tuple[list[Any], np.ndarray, np.ndarray]:
         tuple: List of datasets; int64 (N,) position in that list; int64 (N,) index inside that
             dataset.
     """
-    known = traits(dataset)
-    if known.parts is not None:
+    wrapper = traits(dataset)
+    if wrapper.parts is not None:
         parts: list[Any] = []
         which, local = [], []
-        # positions count on from those of the parts before
-        for part in known.parts:
+        # positions in the list count on from those of the parts before
+        for part in wrapper.parts:
             inner, inner_which, inner_local = flatten(part)
             which.append(inner_which + len(parts))
             local.append(inner_local)
             parts += inner
         return parts, np.concatenate(which), np.concatenate(local)
-    if known.inner is not None:
-        inner, inner_which, inner_local = flatten(known.inner)
-        if known.indices is not None:
-            rows = np.asarray(known.indices, dtype=np.int64)
-        elif known.original_index is not None:
-            rows = np.fromiter((known.original_index(i) for i in range(len(dataset))), np.int64,
+    if wrapper.inner is not None:
+        inner, inner_which, inner_local = flatten(wrapper.inner)
+        # rows: for each sample of this wrapper the sample of the dataset inside
+        if wrapper.indices is not None:  # torch's Subset
+            rows = np.asarray(wrapper.indices, dtype=np.int64)
+        elif wrapper.original_index is not None:  # mmengine's wrappers around one dataset
+            rows = np.fromiter((wrapper.original_index(i) for i in range(len(dataset))), np.int64,
                                len(dataset))
         # a wrapper that keeps the order, such as SeededDataset or mmseg's MultiImageMixDataset
         else:

@@ -162,7 +162,9 @@ class CachedFeatures:
             self._keep_validation_maps(method, network)
 
     def validation_folder(self, method: Any, network: Mapping) -> Path:
-        """Where the maps of validation images go; another encoder has another folder."""
+        """Where the maps of validation images go; an encoder with other settings, weights or
+        normalization has another folder.
+        """
         root = (Path(user_cache(), 'features')
                 if self.folder is None else Path(self.folder).expanduser())
         recipe = dict(encoder_recipe(method, network), format=_FORMAT)
@@ -176,7 +178,7 @@ class CachedFeatures:
         for encoder in method.modules():
             if (isinstance(encoder, EncoderOptions) and encoder.trainable == 'none'
                     and state_digest(encoder) == student):
-                encoder.stored_maps = maps
+                encoder.stored_maps = maps  # EncoderOptions asks these in place of its forward
 
     def places(self, method: Any, streams: Mapping[str, Stream],
                network: Mapping) -> dict[str, tuple[Path, dict]]:
@@ -188,9 +190,9 @@ class CachedFeatures:
         places: dict[str, tuple[Path, dict]] = {}
         for name, recipe in recipes.items():
             shared = next((folder for folder, other in places.values() if other == recipe), None)
-            own = (Path(user_cache(), 'features', fingerprint(recipe))
-                   if self.folder is None else Path(self.folder).expanduser() / name)
-            places[name] = (shared or own, recipe)
+            separate = (Path(user_cache(), 'features', fingerprint(recipe))
+                        if self.folder is None else Path(self.folder).expanduser() / name)
+            places[name] = (shared or separate, recipe)
         return places
 
     def _recipe(self, method: Any, name: str, streams: Mapping[str, Stream],

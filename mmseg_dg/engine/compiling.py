@@ -54,10 +54,11 @@ def compile_networks(method: nn.Module, options: Union[bool, Mapping, None]) -> 
         inductor.fallback_random = True
     count = 0
     for encoder, head in _networks(method):
+        # Module.compile works in place: the forward is compiled, names of parameters stay
         if encoder is not None:
             encoder.compile(**options)
             count += 1
-        head = getattr(head, 'head', head)  # of HRDA: what both scales share
+        head = getattr(head, 'head', head)  # HRDA's head wraps the one that both scales share
         fused = getattr(head, 'fused_features', None)
         if fused is not None:  # called by this name, not as a module
             # an attribute of the instance, which hides the method of the class
@@ -80,10 +81,10 @@ def why_not(options: Mapping[str, Any], device: torch.device) -> Optional[str]:
     if backend != 'inductor':
         return None
     if device.type == 'cpu':
-        own = os.environ.get('CXX')
-        if not any(shutil.which(name) for name in ([own] if own else _COMPILERS)):
+        chosen = os.environ.get('CXX')  # the user's compiler, which torch takes alone
+        if not any(shutil.which(name) for name in ([chosen] if chosen else _COMPILERS)):
             return f'its inductor backend needs a C++ compiler, and there is none ' \
-                   f'({own or ", ".join(_COMPILERS)})'
+                   f'({chosen or ", ".join(_COMPILERS)})'
     elif device.type == 'cuda':
         from torch.utils._triton import has_triton
         if not has_triton():
@@ -100,5 +101,6 @@ def _networks(method: BaseModel) -> Iterator[tuple[Optional[nn.Module], Optional
         if isinstance(average, EMATeacher):
             parts = dict(average.module.named_children())  # DeFT has an average of each
             yield parts.get('backbone'), parts.get('decode_head')
+    # the frozen copy of the ImageNet encoder, of methods with a feature distance
     if getattr(method, 'imnet', None) is not None:
         yield method.imnet, None

@@ -36,6 +36,7 @@ class MethodDistributedWrapper(nn.Module):
         self.module = module
         self.bucket_bytes = bucket_bytes
         self.synchronizations = 0
+        # whether all processes have had the weights of process 0, which is done in the first step
         self._broadcast_done = False
 
     # ------------------------------------------------------------------ mmengine's model interface
@@ -43,6 +44,7 @@ class MethodDistributedWrapper(nn.Module):
         """The method's step with gradient synchronization before unscale, clip and optimizer step;
         returns its logged values.
         """
+        # other models know no ``sync_gradients``
         if not isinstance(self.module, BaseMethod):
             raise TypeError(f'{type(self.module).__name__} is no method with passes: train it with '
                             "model_wrapper_cfg=dict(type='MMDistributedDataParallel')")
@@ -86,11 +88,11 @@ class MethodDistributedWrapper(nn.Module):
         gradients = []
         for parameter, count in zip(parameters, present.tolist()):
             if count:
-                if parameter.grad is None:
+                if parameter.grad is None:  # another process has one
                     parameter.grad = torch.zeros_like(parameter)
                 gradients.append(parameter.grad)
         world = get_world_size()
-        self._reduce_in_buckets(gradients, lambda flat: flat.div_(world))
+        self._reduce_in_buckets(gradients, lambda joined: joined.div_(world))
         self.synchronizations += 1
 
     @torch.no_grad()
@@ -105,18 +107,18 @@ class MethodDistributedWrapper(nn.Module):
             if isinstance(module, _BatchNorm) and module.track_running_stats:
                 # running mean and variance, of every set; the counters are integers
                 statistics += [b for b in module.buffers(recurse=False) if b.is_floating_point()]
-        first = [t.clone() for t in statistics]
-        for reference, tensor in zip(first, statistics):
-            broadcast(reference)
+        references = [t.clone() for t in statistics]
+        for reference, tensor in zip(references, statistics):
+            broadcast(reference)  # now the values of process 0
             tensor -= reference
         world = get_world_size()
-        self._reduce_in_buckets(statistics, lambda flat: flat.div_(world))
-        for reference, tensor in zip(first, statistics):
+        self._reduce_in_buckets(statistics, lambda joined: joined.div_(world))
+        for reference, tensor in zip(references, statistics):
             tensor += reference
 
     def _reduce_in_buckets(self, tensors: list[Tensor], finish: Callable[[Tensor], Tensor]) -> None:
-        """Sum tensors over the processes in place, several at once; ``finish`` changes each joined
-        sum in place.
+        """Sum tensors, of any shape, over the processes in place, several joined to one flat buffer
+        at once; ``finish`` changes each summed buffer in place (divides it, say).
         """
         for bucket in buckets(tensors, self.bucket_bytes):
             joined = flat(bucket)
@@ -126,6 +128,8 @@ class MethodDistributedWrapper(nn.Module):
 
 
 def share_buffers(model: nn.Module) -> None:
-    """Let the buffers of all processes be their average; nothing happens where there is one."""
+    """Let all processes have the average of their BatchNorm statistics; nothing happens to a model
+    that :class:`MethodDistributedWrapper` does not wrap (a run without a launcher).
+    """
     if isinstance(model, MethodDistributedWrapper):
         model.average_buffers()

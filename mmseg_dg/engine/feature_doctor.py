@@ -41,10 +41,11 @@ def _lines(cfg: Any, arguments: Mapping) -> list[str]:
     would build it; ``arguments`` are those of ``train_cfg.cached_features``.
     """
     model = cfg.model if isinstance(cfg, Config) else cfg['model']
-    with local_seed(0):
+    with local_seed(0):  # building draws random weights: the caller's random state stays
         method = MODELS.build(model)
     settings = CachedFeatures.from_arguments(arguments, method)
-    # the runner would load it after the model is built: the fingerprint has those weights
+    # a run would load this file after the model is built, and the fingerprint depends on its
+    # weights, which are not read here
     if cfg.get('load_from'):
         return [f'not checked: the encoder gets its weights from load_from={cfg["load_from"]}']
     assert settings is not None  # there are arguments
@@ -58,5 +59,6 @@ def _lines(cfg: Any, arguments: Mapping) -> list[str]:
                 dict(config.get('sampler') or dict(type='StatefulInfiniteSampler'), seed=0),
                 default_args=dict(dataset=dataset),
             )
+            # 1: the batch size of a stream without one, as in build_streams
             streams[name] = Stream(dataset, config.get('batch_size', 1), config, sampler)
     return settings.describe(method, streams, model['network'])

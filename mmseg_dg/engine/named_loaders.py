@@ -18,8 +18,8 @@ def sample_count(loader: DataLoader) -> int:
 
 
 class _MetaCarrier:
-    """Answers ``.metainfo`` and ``len()`` for mmengine (RuntimeInfoHook, resume,
-    ``save_checkpoint``).
+    """Stands for "the" dataset of several loaders: mmengine reads ``.metainfo`` and ``len()`` of it
+    (RuntimeInfoHook, resume, ``save_checkpoint``).
     """
     def __init__(self, metainfo: dict, length: int) -> None:
         self.metainfo = metainfo
@@ -92,17 +92,21 @@ class NamedLoaders:
         return sum(len(x) for x in self.loaders.values())
 
     def __iter__(self) -> Iterator:
+        """All batches, one loader after the other."""
         for loader in self.loaders.values():
             yield from loader
 
 
 def _plain(value: Any) -> Any:
-    """A list of lists for tuples of tuples, so that both compare equal."""
+    """Classes or a palette with lists in place of tuples, so that both kinds compare equal; None
+    stays.
+    """
     if value is None:
         return None
     return [list(x) if isinstance(x, (list, tuple)) else x for x in value]
 
 
 def _short(value: Any, limit: int = 200) -> str:
+    """Number and text of a list's entries, cut after ``limit`` characters, for a message."""
     text = f'{len(value)} entries {value}'
     return text if len(text) <= limit else text[:limit] + '...'

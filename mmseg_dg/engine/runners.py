@@ -40,9 +40,10 @@ class _StreamRunner(Runner):
         """Refuse (ValueError) other streams than this kind of run has. ``MultiStreamTrainLoop``
         calls this itself, so that its one report has this problem among all others.
         """
-        names = tuple(k for k, v in dataloader.items() if v is not None)
+        names = tuple(k for k, v in dataloader.items() if v is not None)  # None: switched off
         unknown = [n for n in names if n not in self.streams + self.optional_streams]
         missing = [n for n in self.streams if n not in names]
+        # a key "dataset": one plain dataloader, without names of streams
         if 'dataset' in dataloader or unknown or missing:
             raise ValueError(f'{type(self).__name__} trains on the streams {self.streams}, but '
                              f'train_dataloader has the keys {names}: missing {missing or "none"}, '
@@ -55,7 +56,9 @@ def _reports_all(train_cfg: Any) -> bool:
 
 
 def _with_type(cfg: Any, default: str) -> Any:
-    """The loop's config with our loop as its type, unless it names one."""
+    """A loop's config with the loop ``default`` as its type, unless it names one; what is no dict
+    (None, a built loop) as it is.
+    """
     return dict(dict(type=default), **cfg) if isinstance(cfg, dict) else cfg
 
 

@@ -67,7 +67,9 @@ def free_bytes(folder: Path) -> int:
 
 
 class ViewEncoder:
-    """Encodes the views of one stream, group by group.
+    """Encodes the views of one stream, group by group; a group is as many views as a batch has.
+
+    Views are rows of the stored arrays: view v of image i is row ``i * settings.views + v``.
 
     Args:
         settings: Of the run.
@@ -102,6 +104,7 @@ class ViewEncoder:
         """
         plan = self.plan()
         print_log(f'stream "{self.name}": encoding {plan.text(folder)}', logger='current')
+        # what the index says of the features besides their recipe
         description = dict(
             images=self._paths(),
             views=self.settings.views,
@@ -111,7 +114,8 @@ class ViewEncoder:
         )
         self._check_space(plan, folder)
         writer = ViewWriter(folder, recipe, plan.arrays, description)
-        begin = spoken = time.monotonic()
+        begin = spoken = time.monotonic()  # spoken: when the log last had a line of progress
+        # writer.done: rows that an interrupted build has left
         for start in range(writer.done, self.rows, self.stream.batch_size):
             values, size = self._group(start)
             if size != plan.size:
@@ -136,8 +140,9 @@ class ViewEncoder:
         """Refuse to begin where the disk has no room for all views; what an interrupted build
         wrote counts as room.
         """
-        written = sum(path.stat().st_blocks * 512
-                      for path in folder.rglob('*.npy'))  # of an interrupted build
+        # bytes that an interrupted build really wrote (st_blocks counts 512 bytes each): its files
+        # have their full size from the start
+        written = sum(path.stat().st_blocks * 512 for path in folder.rglob('*.npy'))
         free = free_bytes(folder)
         if plan.bytes > free + written:
             raise OSError(
@@ -153,6 +158,7 @@ class ViewEncoder:
         """Path of every image of the stream, ``sample N`` where a dataset does not tell."""
         paths = []
         for index in range(len(self.stream.dataset)):
+            # the dataset inside wrappers that holds the sample, and its number there
             leaf, local = locate(self.stream.dataset, index)
             info = leaf.get_data_info(local) if traits(leaf).describes_samples else {}
             paths.append(str(info.get('img_path') or f'sample {index}'))
@@ -160,14 +166,17 @@ class ViewEncoder:
 
     # ------------------------------------------------------------------ one group
     def _group(self, start: int) -> tuple[dict[str, np.ndarray], tuple[int, int]]:
-        """Encode the views ``start`` and on, as many as a batch has.
+        """Encode the views of one batch, from row ``start`` on.
 
         Returns:
-            The part of every array that belongs to them, by name (maps of each level, labels,
-            valid pixels, variants), and the size (H, W) of the images.
+            ``(arrays by name, (H, W) of the images)``, the first axis of an array being the views
+            B: ``map0``, ``map1``, ... of each level; where a stream has labels ``label`` uint8 (B,
+            H, W) and ``counts``; ``valid`` (B, H, W), where pseudo-labels count; of each variant
+            ``<variant>.map0``, ... and perhaps ``<variant>.label``.
         """
         rows = range(start, min(start + self.stream.batch_size, self.rows))
         loaded = {self.name: [self._view(row) for row in rows]}
+        # a mixed picture is made of a view and a labeled image
         if 'mixed' in self.variants:
             loaded[self.method.source_stream] = [self._partner(row) for row in rows]
         batch = self.method.data_preprocessor(
@@ -204,6 +213,7 @@ class ViewEncoder:
         classes included."""
         source = self.streams[self.method.source_stream]
         before = source.sampler.seed
+        # of the features, not of the run, so that runs with other seeds find the same partners
         source.sampler.seed = derive_seed('cached partner', self.settings.seed)
         try:
             return source.dataset[source.sampler.request(row)]
@@ -212,7 +222,8 @@ class ViewEncoder:
 
     @torch.no_grad()
     def _encoded(self, prefix: str, images: Tensor) -> dict[str, np.ndarray]:
-        """Maps of normalized images (B, 3, H, W), one array (B, C, h, w) per level.
+        """Maps of normalized images (B, 3, H, W), one array (B, C, h, w) per level, under the names
+        ``<prefix>map0``, ``<prefix>map1``, ...
 
         Raises:
             ValueError: They are not finite, or not any more in half precision.

@@ -65,12 +65,12 @@ def bias_scores(confusion: np.ndarray, names: Sequence[str],
         subset: Ids that are scored; None: all.
 
     Returns:
-        In percent: ``mIoU.<group>``, ``mAcc.<group>`` (mean recall; of all classes it is the
-        metric's ``mAcc``), nan where no class of the group occurs or, for IoU, is predicted, and
-        ``Share.<class>``.
+        In percent: ``mIoU.<group>`` and ``mAcc.<group>`` (mean recall) for each of
+        :data:`GROUPS`, and ``Share.<class>`` of each scored class. ``mAcc.<group>`` is nan where no
+        class of the group occurs in the labels, ``mIoU.<group>`` where none occurs or is predicted.
     """
-    own = confusion.sum(1)
-    shares = np.asarray(own if frequency is None else frequency, np.float64)
+    labeled_pixels = confusion.sum(1)
+    shares = np.asarray(labeled_pixels if frequency is None else frequency, np.float64)
     ids = list(range(len(names)) if subset is None else subset)
     result = scores(confusion, subset)
     named: dict[str, float] = {}

@@ -31,7 +31,7 @@ class Histogram(NamedTuple):
     correct: np.ndarray
     confidence: np.ndarray
 
-    # tuples join, these add
+    # unlike those of tuples, + and - work number by number: histograms of several images add up
     def __add__(self, other: 'Histogram') -> 'Histogram':  # type: ignore[override]
         return Histogram(*(a + b for a, b in zip(self, other)))
 
@@ -60,8 +60,9 @@ def confidence_histogram(confidence: Tensor, correct: Tensor, bins: int) -> Hist
             f'{tuple(confidence.shape)} {confidence.dtype} and {tuple(correct.shape)} '
             f'{correct.dtype}')
     values, right = confidence.flatten().double(), correct.flatten().double()  # any shape -> (N,)
-    if not bool(((values >= 0) & (values <= 1 + 1e-6)).all()):
+    if not bool(((values >= 0) & (values <= 1 + 1e-6)).all()):  # a softmax may round to above 1
         raise ValueError('confidences must lie in [0, 1]')
+    # the inner edges only, so that 0 and what is above 1 fall into the first and last bin
     edges = torch.linspace(0, 1, bins + 1, dtype=torch.float64, device=values.device)[1:-1]
     index = torch.bucketize(values, edges)  # edges[i - 1] < value <= edges[i]
     return Histogram(*(torch.bincount(index, weights=w, minlength=bins).cpu().numpy()
@@ -88,6 +89,7 @@ def calibration_error(histogram: Histogram, bins: int = 15) -> float:
     correct, confidence = (part.reshape(bins, -1).sum(1)
                            for part in (histogram.correct, histogram.confidence))
     total = histogram.count.sum()
+    # of a bin with n pixels: n * |accuracy - mean confidence| = |right pixels - sum of confidences|
     return 100 * float(np.abs(correct - confidence).sum() / total) if total else math.nan
 
 
@@ -107,10 +109,12 @@ class RiskCoverage(NamedTuple):
     area: float
 
     def risk_at(self, coverage: float) -> float:
-        """Error rate in percent among the most confident ``coverage`` of pixels, between bins on a
-        line."""
+        """Error rate in percent among the most confident pixels, of which ``coverage`` is the share
+        of all, in (0, 1]; nan without pixels.
+        """
         if not len(self.coverage):
             return math.nan
+        # wrong pixels among those kept, as a share of all: grows linearly within a bin, from 0
         wrong = np.interp(coverage, np.r_[0, self.coverage], np.r_[0, self.risk * self.coverage])
         return 100 * float(wrong) / coverage
 
@@ -128,9 +132,13 @@ def risk_coverage(histogram: Histogram) -> RiskCoverage:
     total = count.sum()
     if not total:
         return RiskCoverage(*(np.zeros(0), ) * 3, math.nan)
+    # pixels kept, and errors among them, once a bin is added; and those before it
     after, errors = np.cumsum(count), np.cumsum(wrong)
     before, earlier = after - count, errors - wrong
-    # the mean over pixels j = 1..k of a bin of (W + w j / k) / (N + j), summed in closed form
+    # The area is the mean over all pixels of the risk when a pixel is the last one kept. For pixel
+    # j = 1..k of a bin that is (W + w j / k) / (N + j), with k and w the bin's pixels and errors,
+    # N and W those before it; the sum over j is w + (W - w N / k) (psi(N + k + 1) - psi(N + 1))
+    # with the digamma function psi
     ends, starts = (torch.digamma(torch.from_numpy(n + 1)).numpy() for n in (after, before))
     area = (wrong + (earlier - wrong * before / count) * (ends - starts)).sum() / total
     return RiskCoverage(kept / bins, after / total, errors / after, 100 * float(area))

@@ -55,8 +55,9 @@ class CalibrationMetric(BaseMetric):
         histogram, curve: Of the last ``evaluate``, all processes.
     """
 
+    # what the evaluation loops ask by :class:`MetricTraits`
     needs_labels = True
-    saves_ids = False  # of what it writes into ``output_dir``
+    saves_ids = False  # what it writes into ``output_dir`` are no class ids
 
     def __init__(self, bins: int = 15, fine: int = 64, label_map: Optional[LabelMap] = None,
                  ignore_index: int = 255, output_dir: Optional[str] = None,
@@ -72,6 +73,7 @@ class CalibrationMetric(BaseMetric):
         self.bins, self.fine = bins, fine
         self.label_map, self.ignore_index = label_map, ignore_index
         self.output_dir, self.coverages = output_dir, tuple(coverages)
+        # image path -> name of its files without ending; the evaluation loops set it
         self.image_names: dict[str, str] = {}
         # of the last evaluation, for reports
         self.histogram: Optional[Histogram] = None
@@ -79,6 +81,7 @@ class CalibrationMetric(BaseMetric):
         self._reset()
 
     def _reset(self) -> None:
+        """Forget the images of this evaluation: their sum, the last one and their number."""
         empty = np.zeros(self.bins * self.fine)
         self._sum = self._last = Histogram(empty, empty, empty)
         self._count = 0
@@ -103,7 +106,7 @@ class CalibrationMetric(BaseMetric):
                     f'{path} has no {" and no ".join(missing)}: CalibrationMetric needs logits and '
                     "labels; dict(type='LabelFreeMetric') needs no labels")
             logits, label = _data(sample['seg_logits']), _data(sample['gt_sem_seg'])[0]
-            p = at_least_float32(two_channels(logits)).softmax(0)
+            p = at_least_float32(two_channels(logits)).softmax(0)  # (C, H, W)
             confidence, ids = p.max(0)  # (H, W) each
             if label.shape != ids.shape:
                 raise ValueError(
@@ -132,11 +135,11 @@ class CalibrationMetric(BaseMetric):
         table = torch.as_tensor(
             resolve_label_map(self.label_map, names, self.ignore_index, self.ignore_index),
             device=ids.device)
-        truth = table[label.clamp(max=classes - 1)]
+        truth = table[label.clamp(max=classes - 1)]  # ignored pixels: any class, they do not count
         return valid & (truth != self.ignore_index), table[ids] == truth
 
     def _save(self, confidence: Tensor, path: str) -> None:
-        """Write a confidence map as PNG, 255 for 1."""
+        """Write a confidence map (H, W) in [0, 1] as PNG, 255 for 1."""
         name = self.image_names.get(path) or os.path.splitext(os.path.basename(path))[0]
         target = os.path.join(str(self.output_dir), 'confidence', name + '.png')
         os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -159,8 +162,8 @@ class CalibrationMetric(BaseMetric):
                 f'process {rank} of {world_size} judged {self._count} images of a dataset of '
                 f'{size}: '
                 "evaluate with sampler=dict(type='DefaultSampler', shuffle=False)")
-        own = self._sum - self._last if surplus == 1 else self._sum  # _last: of the last image
-        total = torch.from_numpy(np.stack(own))  # (3, bins)
+        own_sum = self._sum - self._last if surplus == 1 else self._sum  # _last: of the last image
+        total = torch.from_numpy(np.stack(own_sum))  # (3, bins)
         all_reduce(total)
         self._reset()
         histogram = Histogram(*total.numpy())
@@ -193,9 +196,11 @@ class CalibrationMetric(BaseMetric):
 
 
 def _table(path: str, header: list, rows: list) -> None:
+    """Write a CSV file."""
     with open(path, 'w', newline='', encoding='utf-8') as file:
         csv.writer(file).writerows([header, *rows])
 
 
 def _data(data: Any) -> Tensor:
+    """The tensor of a pixel map, given as PixelData or as its dict."""
     return data['data'] if isinstance(data, dict) else data.data

@@ -136,26 +136,30 @@ def named_scores(result: Scores, names: Sequence[str],
 
 
 def _percent(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """100 * part / whole, element by element; nan where ``whole`` is 0."""
     return np.divide(100.0 * part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
 
 
 def _count_numpy(prediction: Tensor, label: Tensor, table: np.ndarray, size: int) -> np.ndarray:
-    """On one core twice as fast as torch.bincount."""
+    """Count the pixels of each place of the flattened matrix, (``size``,); ``table`` is that of
+    :func:`_row_table`. On one core twice as fast as torch.bincount.
+    """
     index = np.take(table, label.cpu().numpy())
     index += prediction.numpy()
     return np.bincount(index.ravel(), minlength=size)
 
 
 def _count_torch(prediction: Tensor, label: Tensor, table: np.ndarray, size: int) -> np.ndarray:
-    """The same on the prediction's device."""
+    """As :func:`_count_numpy`, on the prediction's device."""
     rows = torch.from_numpy(table).to(prediction.device)[label.to(prediction.device).long()]
     # each pixel's place in the flat matrix, (H * W,)
     return torch.bincount((rows + prediction.long()).flatten(), minlength=size).cpu().numpy()
 
 
 def _row_table(num_classes: int, num_predicted: int, ignore_index: int) -> np.ndarray:
-    """Label id -> offset of its row in the flattened matrix, int64; ignored and disallowed ids have
-    a row of their own (the last but one, the last).
+    """Label id -> offset of its row in the flattened matrix of ``num_classes + 2`` rows, int64:
+    after those of the classes there is one row for the ignored id, and one for ids that are not
+    allowed. A pixel's place in the matrix is this offset plus its predicted id.
     """
     table = np.full(max(256, num_classes, ignore_index + 1), num_classes + 1, np.int64)
     table[:num_classes] = np.arange(num_classes)
@@ -185,4 +189,5 @@ def _bad_label_text(label: Tensor, num_classes: int, ignore_index: int) -> str:
 
 
 def _size(array: Tensor) -> str:
+    """The shape as text: ``512x1024``."""
     return 'x'.join(str(n) for n in array.shape)

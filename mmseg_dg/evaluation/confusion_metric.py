@@ -107,14 +107,16 @@ class ConfusionMatrixMetric(BaseMetric):
         # of the last evaluation, for reports and pictures
         self.confusion: Optional[np.ndarray] = None
         self.image_scores: list[ImageScore] = []
+        # image path -> name of its PNG without ending; the evaluation loops set it
         self.image_names: dict[str, str] = {}
         self._reset()
 
     def _reset(self) -> None:
-        self._sum: Optional[np.ndarray] = None
-        self._last: Optional[np.ndarray] = None
-        self._count = 0
-        self._saved: dict[str, str] = {}
+        """Forget the images of this evaluation."""
+        self._sum: Optional[np.ndarray] = None  # confusion matrix of the images so far
+        self._last: Optional[np.ndarray] = None  # that of the last image alone
+        self._count = 0  # images so far
+        self._saved: dict[str, str] = {}  # name of each PNG -> path of its image
 
     @property
     def dataset_meta(self) -> Optional[dict]:
@@ -144,7 +146,9 @@ class ConfusionMatrixMetric(BaseMetric):
 
     @property
     def num_predicted(self) -> int:
-        """Number of classes the network must predict."""
+        """Number of classes the network must predict: those of the dataset, or with
+        ``map_labels=False`` those that ``label_map`` maps.
+        """
         return len(self.classes if self.label_map is None or self.map_labels else self.label_map)
 
     def subset(self) -> Optional[tuple[int, ...]]:
@@ -208,6 +212,9 @@ class ConfusionMatrixMetric(BaseMetric):
 
     def _score_image(self, sample: dict, matrix: np.ndarray, rows: list[int],
                      columns: list[int]) -> None:
+        """Keep the score of one image; ``matrix``: its pixels, label classes x predicted ones;
+        ``rows`` and ``columns``: the scored id of each of them.
+        """
         found = scores(map_classes(matrix, rows, columns, len(self.scored_names)), self.subset())
         self.image_scores.append(
             ImageScore(str(sample.get('img_path') or ''), found.miou, found.aacc))
@@ -221,6 +228,7 @@ class ConfusionMatrixMetric(BaseMetric):
         Raises:
             ValueError: A process scored more images than padding explains.
         """
+        # without scores a matrix of one zero, so that the number of images is summed alike
         rows, columns = ([0], [0]) if self.format_only else self._maps()
         total = np.zeros(
             (len(rows), len(columns)), np.int64) if self._sum is None else self._sum.copy()
@@ -236,6 +244,7 @@ class ConfusionMatrixMetric(BaseMetric):
         # where images do not divide evenly, the sampler repeats one: it came last
         if surplus == 1 and self._last is not None:
             total -= self._last
+        # summed over processes: the matrix, then the number of images without repeated ones
         flat = torch.from_numpy(np.append(total.ravel(), self._count - max(surplus, 0)))
         all_reduce(flat)
         self._reset()
@@ -245,7 +254,7 @@ class ConfusionMatrixMetric(BaseMetric):
                 'drop its last batch?', logger='current', level=logging.WARNING)
         if self.format_only:
             return {}
-        # (rows * columns,) -> (rows, columns); the last number is that of the images
+        # (rows * columns,) -> (rows, columns)
         self.confusion = map_classes(flat[:-1].numpy().reshape(total.shape), rows, columns,
                                      len(self.scored_names))
         return self._with_prefix(self.compute_metrics([self.confusion]))
@@ -256,11 +265,12 @@ class ConfusionMatrixMetric(BaseMetric):
         return named_scores(scores(sum(results), subset), self.scored_names, subset)
 
     def _with_prefix(self, metrics: dict[str, float]) -> dict[str, float]:
+        """The metrics with ``<prefix>/`` before their keys, if there is a prefix."""
         return {f'{self.prefix}/{key}': value
                 for key, value in metrics.items()} if self.prefix else metrics
 
     def _classes_to_save(self) -> int:
-        """The largest id the network predicts, as far as the dataset says."""
+        """The largest id the network can predict; 0 where the dataset names no classes."""
         return self.num_predicted - 1 if (self._dataset_meta or {}).get('classes') else 0
 
     def _save(self, prediction: Tensor, img_path: Optional[str]) -> None:

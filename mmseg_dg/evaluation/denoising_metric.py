@@ -11,8 +11,9 @@ KEYS = ('PSNR', 'input_PSNR', 'noise_loss')
 
 @METRICS.register_module()
 class DenoisingMetric(BaseMetric):
-    """Health of denoising pretraining on held-out images: the mean over images of what ``DDeP``
-    attaches to each.
+    """Health of denoising pretraining on held-out images: the mean over images of the numbers that
+    the method ``DDeP`` puts into the field ``denoising`` of each predicted sample, a dict with
+    :data:`KEYS`.
 
     Scores: ``PSNR`` of the denoised and ``input_PSNR`` of the noisy images in dB (peak to peak 2),
     ``PSNR_gain`` their difference, ``noise_loss`` the training objective (1.0 for a network that
@@ -30,6 +31,10 @@ class DenoisingMetric(BaseMetric):
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Take the scores of each image.
+
+        Args:
+            data_batch: Not used.
+            data_samples: Predicted samples as dicts, with ``denoising``.
 
         Raises:
             ValueError: The model is no denoising method.

@@ -18,9 +18,11 @@ class DomainEvaluators:
         self.evaluators = dict(evaluators)
 
     def __getitem__(self, domain: str) -> Evaluator:
+        """The evaluator of a domain."""
         return self.evaluators[domain]
 
     def items(self) -> ItemsView[str, Evaluator]:
+        """(domain, evaluator) pairs."""
         return self.evaluators.items()
 
     @property
@@ -58,6 +60,7 @@ def build_domain_evaluators(config: Any, domains: Sequence[str]) -> DomainEvalua
     if not isinstance(config, (dict, list, tuple)):
         raise TypeError('val_evaluator and test_evaluator are a dict or a list of metric configs, '
                         f'not {type(config)}')
+    # a dict with one of these keys is the config of a metric or an evaluator, others name domains
     if isinstance(config, dict) and not {'type', 'metrics'} & set(config):
         missing = [name for name in domains if name not in config]
         unknown = [name for name in config if name not in domains]
@@ -73,10 +76,12 @@ def build_domain_evaluators(config: Any, domains: Sequence[str]) -> DomainEvalua
 
 
 def _build(config: Any) -> Evaluator:
-    """An evaluator of a domain from a metric config, a list of them or ``dict(metrics=...)``."""
+    """An evaluator of a domain from a metric config, a list of them or ``dict(metrics=...)``; a
+    built one is returned as it is.
+    """
     if isinstance(config, Evaluator):
         return config
-    config = copy.deepcopy(config)
+    config = copy.deepcopy(config)  # building changes it, and several domains may share it
     if isinstance(config, dict) and 'metrics' in config:
         config.setdefault('type', 'Evaluator')
         return EVALUATOR.build(config)

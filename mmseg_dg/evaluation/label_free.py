@@ -75,6 +75,7 @@ class ImageStatistics(NamedTuple):
     def vector(self) -> np.ndarray:
         """All numbers in one float64 array (10 + 2 C,), which can be added over images and
         processes."""
+        # the first ten fields are numbers
         return np.concatenate([np.asarray(self[:10], np.float64), self.probability, self.predicted])
 
     @classmethod
@@ -144,7 +145,7 @@ def _pixel_sums(logits: Tensor, threshold: float) -> tuple[float, float, Tensor]
     classes, height, width = logits.shape
     entropy, confident = 0., 0.
     probability = torch.zeros(classes, dtype=torch.float64, device=logits.device)
-    rows = max(1, _BLOCK // max(1, classes * width))
+    rows = max(1, _BLOCK // max(1, classes * width))  # of a block
     for start in range(0, height, rows):
         log_p = at_least_float32(logits[:, start:start + rows]).log_softmax(0)  # (C, rows, W)
         if not torch.isfinite(log_p.amax(0)).all():
@@ -177,12 +178,14 @@ def grid_probabilities(logits: Tensor, count: int) -> Tensor:
         (n, C), n <= count, row by row; all pixels of a map that has no more.
     """
     height, width = logits.shape[1:]
-    rows = height  # as many rows and columns as the image's shape asks for
+    # rows x columns <= count, in about the image's proportions; every pixel of a small map
+    rows = height
     if height * width > count:
         rows = max(1, min(height, int(math.sqrt(count * height / width))))
     columns = max(1, min(width, count // rows))
+    # centers of ``rows`` and ``columns`` equal parts of the image's sides
     y, x = ((torch.arange(n, device=logits.device) * 2 + 1) * size // (2 * n)
-            for n, size in ((rows, height), (columns, width)))  # centers of equal parts
+            for n, size in ((rows, height), (columns, width)))
     chosen = at_least_float32(logits[:, y][:, :, x])  # (C, r, c)
     return chosen.flatten(1).t().softmax(1)  # (r c, C)
 
@@ -208,8 +211,9 @@ def neighborhood_density(probabilities: Tensor,
         return None
     unit = torch.nn.functional.normalize(probabilities, dim=1)
     similarity = unit @ unit.t() / temperature  # (n, n)
-    similarity.fill_diagonal_(-math.inf)
+    similarity.fill_diagonal_(-math.inf)  # a pixel is no neighbor of its own
     log_p = similarity.log_softmax(1)
+    # log p = -inf is raised to the lowest number, so that p log p is 0 there and not nan
     entropy = -(log_p.exp() * log_p.clamp(min=torch.finfo(log_p.dtype).min)).sum(1)
     return float(entropy.double().mean()) / math.log(n - 1)
 
@@ -247,6 +251,7 @@ def label_free_scores(sums: ImageStatistics,
 
 
 def _share(part: float, whole: float) -> float:
+    """100 * part / whole; nan where ``whole`` is 0."""
     return 100 * part / whole if whole else math.nan
 
 

@@ -96,6 +96,7 @@ class LabelFreeMetric(BaseMetric):
         self._step: Optional[Callable[[dict], Sequence]] = None
         self._method: Any = None
         self._other = ''
+        # class shares (C,): given by set_prior, or made of ``prior_of`` when they are needed
         self._prior: Optional[np.ndarray] = None
         self._reset()
 
@@ -118,13 +119,15 @@ class LabelFreeMetric(BaseMetric):
         return tuple(combine)
 
     def _reset(self) -> None:
+        """Forget the images of this evaluation."""
+        # vectors of :class:`ImageStatistics`: of the images so far, of the last one alone
         self._sum: Optional[np.ndarray] = None
         self._last: Optional[np.ndarray] = None
-        self._count = 0
+        self._count = 0  # images so far
 
     @property
     def note(self) -> str:
-        """For the written report."""
+        """A sentence for the written report."""
         return f'label_free is the mean of {", ".join(self.combine)}; no label was read for it'
 
     @property
@@ -246,8 +249,8 @@ class LabelFreeMetric(BaseMetric):
 
     def _predict_again(self, batch: Any,
                        size: int) -> tuple[Sequence[Optional[Tensor]], Sequence[Optional[Tensor]]]:
-        """Class ids (H, W) of the mirrored images, mirrored back, and of the other network; None
-        where not asked."""
+        """Two lists with class ids (H, W) for each of the ``size`` images: those of the mirrored
+        images, mirrored back, and those of the other network; None where not asked."""
         nothing: list[Optional[Tensor]] = [None] * size
         if not (self.flip or self._other):
             return nothing, nothing
@@ -326,7 +329,9 @@ def _classes(step: Callable[[dict], Sequence], batch: dict) -> list[Tensor]:
 
 @contextmanager
 def evaluating(method: Any, name: str) -> Iterator[None]:
-    """Inside, the method predicts with another of its networks."""
+    """Inside, the method predicts with its network ``name``: with the one that ``method.evaluate``
+    names, which is set back afterwards.
+    """
     before, method.evaluate = method.evaluate, name
     try:
         yield
@@ -344,7 +349,9 @@ def two_channels(logits: Tensor) -> Tensor:
 
 
 def _map(sample: Any, key: str) -> Optional[Tensor]:
-    """A map of a sample by its key; None if it has none."""
+    """The tensor of a pixel map by its key, of a sample given as a dict or as a data element; None
+    if it has no such map.
+    """
     if key not in sample:
         return None
     entry = sample[key] if isinstance(sample, dict) else sample.get(key)
@@ -352,8 +359,8 @@ def _map(sample: Any, key: str) -> Optional[Tensor]:
 
 
 def _fresh(batch: dict, mirror: bool = False) -> dict:
-    """The batch with samples of its own (a prediction is written into them), mirrored left to right
-    if asked."""
+    """The batch with new samples of the same meta information (a prediction is written into them,
+    and must not replace the first one), its images mirrored left to right if asked."""
     inputs = batch['inputs']
     if mirror:
         inputs = inputs.flip(-1) if isinstance(inputs,

@@ -19,6 +19,7 @@ class MetricTraits:
         self.metric = metric
 
     def _said(self, name: str, otherwise: Any = None) -> Any:
+        """The metric's attribute, or what its absence means."""
         return getattr(self.metric, name, otherwise)
 
     @property
@@ -81,16 +82,17 @@ class MetricTraits:
         return stream if isinstance(stream, str) else None
 
     def check_paths(self, paths: Callable[[], Iterable[str]]) -> None:
-        """Let it look at the paths of a domain's images, if it wants to; they are asked for only
-        then.
+        """Call the metric's ``check_paths`` with the paths of a domain's images, if it has this
+        method; ``paths()`` lists them and is called only then.
         """
         look = self._said('check_paths')
         if look is not None:
             look(paths())
 
     def use_run(self, runner: Any, predict: Any, domain: str) -> None:
-        """Hand it the run, if it wants one: label-free scores predict again, counts by drive know
-        where to lie.
+        """Call the metric's ``use_run`` with the run, the function that predicts a batch and the
+        domain, if it has this method: label-free scores predict again, counts by drive are written
+        into the run's folder.
         """
         take = self._said('use_run')
         if take is not None:

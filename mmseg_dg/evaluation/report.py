@@ -97,6 +97,7 @@ def chosen_by(checkpoint: str, save_best: Sequence[str], domains: Sequence[str])
     if checkpoint.startswith('best_'):
         keys = tuple(key for key in save_best
                      if checkpoint.startswith(f'best_{key.replace("/", "_")}_'))
+        # not a key of the config's ``save_best``: the domain in the file's name, with mIoU
         keys = keys or tuple(
             f'{name}/mIoU' for name in (*domains, 'mean') if checkpoint.startswith(f'best_{name}_'))
         listed = ', '.join(f'`{key}`'
@@ -123,18 +124,20 @@ def selects_checkpoint(domain: str, keys: Sequence[str], sources: Collection[str
 
 
 def target_choice(report: EvaluationReport) -> str:
-    """The sentence every reader looks for; empty where the protocol names no target."""
+    """A sentence in bold: whether target domains, which must not be used for training, have chosen
+    the checkpoint, and which; empty where the protocol names no target.
+    """
     targets = [domain for domain in report.domains if domain.role == 'target']
     if not targets:
         return ''
-    guilty = [domain.name for domain in targets if domain.selects]
+    selecting = [domain.name for domain in targets if domain.selects]
     if not report.certain:
         return ("**By the config, target domains' validation data chooses the checkpoint: "
-                + ', '.join(guilty) + '.**'
-                if guilty else "**By the config, no target domain's validation data chooses the "
+                + ', '.join(selecting) + '.**'
+                if selecting else "**By the config, no target domain's validation data chooses the "
                 "checkpoint.**")
-    if guilty:
-        return f"**Target domains' validation data chose the checkpoint: {', '.join(guilty)}.**"
+    if selecting:
+        return f"**Target domains' validation data chose the checkpoint: {', '.join(selecting)}.**"
     return "**No target domain's validation data chose the checkpoint.**"
 
 
@@ -240,8 +243,8 @@ def write_report(report: EvaluationReport, folder: str, stem: str) -> tuple[str,
 
 
 def _row_keys(report: EvaluationReport, everything: bool = False) -> list[str]:
-    """Metric keys of all domains, summary first, then in order of appearance; accuracies of classes
-    only on demand.
+    """Metric keys of all domains, summary first, then in order of appearance; the accuracies and
+    shares of single classes only with ``everything``.
     """
     seen: dict[str, Optional[None]] = {}
     for domain in report.domains:
@@ -260,6 +263,8 @@ def _number(value: Optional[float]) -> str:
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    """A line of the table: the first cell, a name, on the left of its column, others on the right.
+    """
     padded = [
         cell.rjust(w) if i else cell.ljust(w) for i, (cell, w) in enumerate(zip(cells, widths))
     ]

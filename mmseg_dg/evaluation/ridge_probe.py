@@ -19,6 +19,10 @@ class RidgeProbe:
         channels: Of the features.
         num_classes: Of the labels.
         penalty: Added to the diagonal, in the unit of a pixel's squared feature.
+
+    Attributes:
+        grams, sums: Per class the sums over its pixels of x x^T, (K, C + 1, C + 1), and of x,
+            (K, C + 1), where x is a pixel's feature with a 1 appended (for the offset).
     """
     def __init__(self, channels: int, num_classes: int, penalty: float = 1.) -> None:
         self.penalty = penalty
@@ -33,7 +37,6 @@ class RidgeProbe:
             labels: (h, w) class ids; others (255) are left out.
         """
         pixels, labels = _with_one(features), labels.flatten()  # (h * w, C + 1) and (h * w,)
-        # per class x x^T and the sum of x, over its pixels x with a 1 appended
         for index in labels.unique().tolist():
             if 0 <= index < len(self.grams):
                 chosen = pixels[labels == index]

@@ -12,11 +12,13 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    """A method by its name.
+    """What Python calls for a name that this module does not have itself: gives the class or
+    function of that name in :mod:`mmseg_dg.methods.registered`.
 
     Raises:
         AttributeError: There is none of this name.
     """
+    # the import system asks for ``__path__`` and the like: that must not load every method
     if not name.startswith('__'):
         # not "from . import registered", which would call this function again
         registered = importlib.import_module(f'{__name__}.registered')

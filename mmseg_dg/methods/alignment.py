@@ -46,7 +46,9 @@ class AlignmentMixin:
 
     # the method's, into which this is mixed
     student: BaseSegmentor
-    #: A term of :mod:`mmseg_dg.models.losses`, or any module with its interface; None: no term.
+    #: A term of :mod:`mmseg_dg.models.losses`, or any module with its interface; None: no term. It
+    #: says from which iteration it counts (``start``), whether it wants a seed (``needs_seed``),
+    #: how two passes are paired (``pair``, see above) and its log name (``loss_name``).
     alignment: Any
 
     def build_alignment(self, config: Optional[dict]) -> None:
@@ -75,33 +77,43 @@ class AlignmentMixin:
                 part.init_weights()
 
     def draw_alignment(self, rng: StepGenerator) -> Optional[int]:
-        """The seed a term wants for this step, else None (and nothing is drawn)."""
+        """The seed of this step for a term with random decisions; None, and nothing is drawn, for
+        any other.
+        """
         if self.alignment is None or not self.alignment.needs_seed:
             return None
         return int(rng.numpy.randint(0, 2**31 - 1))
 
     def alignment_starts(self, state: StepState) -> bool:
-        """Whether this step has the term."""
+        """Whether there is a term, and the run has reached the iteration from which it counts."""
         return self.alignment is not None and state.iteration >= self.alignment.start
 
     def alignment_holds_graph(self, state: StepState) -> bool:
-        """Whether the first pass's graph is needed by the second (``pair='joint'``)."""
+        """Whether the second pass back-propagates through the first one's graph, too
+        (``pair='joint'``).
+        """
         return self.alignment_starts(state) and self.alignment.pair == 'joint'
 
     def alignment_looks_ahead(self, state: StepState) -> bool:
-        """Whether the first pass needs the images of the second (``pair='recompute'``)."""
+        """Whether the first pass needs to see the images of the second one ahead of it
+        (``pair='recompute'``).
+        """
         return self.alignment_starts(state) and self.alignment.pair == 'recompute'
 
     def hold_losses(self, state: StepState, result: PassResult) -> PassResult:
-        """The first pass's result, without its losses if these wait for the second pass."""
+        """The first pass's result, without its losses if these wait for the second pass.
+
+        Call it after :meth:`align`; :meth:`held_losses` gives the losses back.
+        """
+        # ``align`` has left images there only if the term waits for those of the second pass
         if state.alignment_images is None:
             return result
         state.alignment_losses = result.losses
         return PassResult(logs=result.logs)
 
     def held_losses(self, state: StepState) -> PassResult:
-        """The losses of the first pass, under their names there, if they waited; the second pass
-        returns them.
+        """The losses that :meth:`hold_losses` took out of the first pass, under their names there,
+        for the second pass to return; an empty result if none wait.
         """
         losses, state.alignment_losses = state.alignment_losses, None
         return PassResult(losses or {})
@@ -110,8 +122,8 @@ class AlignmentMixin:
               weight: Optional[Tensor] = None, pass_follows: bool = False,
               seed: Optional[int] = None,
               ahead: Optional[Callable[[], Sequence[AlignmentImages]]] = None) -> PassResult:
-        """The term's values for one pass, without the pass's prefix; empty where the term waits or
-        has not begun.
+        """The term's loss and logs for one pass, under names without the pass's prefix; an empty
+        result where the term waits for the next pass or has not begun.
 
         Methods whose passes hold several sets of images call :meth:`align_images`.
 
@@ -165,6 +177,7 @@ class AlignmentMixin:
             # the second pass's images are passed once more now, as constants of this pass's term
             assert ahead is not None  # the methods of two passes give it
             with without_traces(self.student, self.alignment):
+                # the last argument: how many sets of images come before those of the second pass
                 options['ahead'] = self.alignment.look_ahead(self._with_views(ahead()), iteration,
                                                              total, seed, len(images))
         answer = self.alignment(images, iteration, total, **options)
@@ -181,8 +194,8 @@ class AlignmentMixin:
         return images
 
     def mean_over_processes(self) -> Optional[Callable[[Tensor], Tensor]]:
-        """The mean of a count (0-d) over processes, where a method shares its statistics; None
-        keeps the own count.
+        """A function from this process's count (0-d) to the mean count of all processes, for
+        methods that share statistics; None, as here: every process divides by its own count.
         """
         return None
 
@@ -214,7 +227,8 @@ def without_traces(*modules: nn.Module) -> Iterator[None]:
             yield
         finally:
             for buffer, old in zip(buffers, before):
-                # .data: a graph that is alive may have kept the buffer, whose values return
+                # a live graph may have kept the buffer, whose values it finds unchanged; a write
+                # that autograd counts would nevertheless be an error in its backward pass: .data
                 buffer.data.copy_(old)
 
 
@@ -258,11 +272,16 @@ class EntropyCrop(NamedTuple):
         return crop
 
     def starts(self, state: StepState) -> bool:
-        """Whether this step uses it."""
+        """Whether this step's iteration is one from ``start`` on, which uses these crops."""
         return state.iteration >= self.start
 
     def boxes(self, image_size: tuple[int, int], logits: Tensor) -> list[CropBox]:
-        """One box per image of (H, W) pixels, of the context logits (B, C, h, w)."""
+        """One detail crop (y1, y2, x1, x2) in pixels for each of B images.
+
+        Args:
+            image_size: (H, W) of the images.
+            logits: (B, C, h, w) of the whole images (the context scale).
+        """
         return entropy_guided_boxes(logits, image_size, self.size, self.stride)
 
 
@@ -296,7 +315,7 @@ def decoder_facts(network: BaseSegmentor) -> DecoderFacts:
 
 
 def no_features(network: nn.Module) -> str:
-    """The message about a network whose pixels have no features."""
+    """The error message about a network whose decode head shows no features to align."""
     head = main_head(network)
     return (f'{type(head).__name__} shows no feature per pixel: an alignment term needs a decode '
             'head that ends in cls_seg(features (B, D, h, w)), as DAFormerHead, '

@@ -1,6 +1,6 @@
 """What every training method shares: streams in, passes out, one network to judge.
 
-Shapes: B images, H x W pixels.
+Shapes: B images, C classes, H x W pixels, h x w places of a smaller map.
 """
 from collections.abc import Sequence
 from typing import Any, Optional, Protocol, Union, runtime_checkable
@@ -42,10 +42,15 @@ class HandsOver(Protocol):
     handed_over: bool
 
     def begin_warmup(self, length: int, iteration: int) -> None:
-        """Settle the stage; called before the first iteration of a run or of its continuation."""
+        """Settle which stage the run begins in; called once before its first iteration.
+
+        Args:
+            length: Iterations of the first stage.
+            iteration: The first iteration, 0-based; above 0 in a resumed run.
+        """
 
     def hand_over(self) -> None:
-        """End the first stage."""
+        """End the first stage; called before the first iteration of the second."""
 
 
 class BaseMethod(BaseModel):
@@ -123,7 +128,8 @@ class BaseMethod(BaseModel):
         super().__init__(
             data_preprocessor=data_preprocessor or dict(type='MultiStreamDataPreprocessor'),
             init_cfg=init_cfg)
-        # whether the config names pretrained weights of the encoder: the preflight warns if not
+        # 'given', 'none' or 'absent': what the config says about pretrained weights of the encoder;
+        # the preflight reports 'absent'
         self.encoder_start = encoder_start(network)
         if self.trains_heads:
             check_network_config(network)
@@ -134,25 +140,33 @@ class BaseMethod(BaseModel):
         self.evaluate = evaluate
         self.teacher_precision = check_precision('teacher_precision', teacher_precision)
         self.norm_eval = norm_eval
-        # set by the loop: the next checkpoint is loaded without its classifier
+        # set by the loop (train_cfg.new_classifier): ``accept_checkpoint`` leaves the classifier of
+        # the next checkpoint out
         self.new_classifier = False
         self.recorder = StepRecorder()
         # 1 after a step that changed nothing; a buffer, so that a GPU need not be waited for
         self.register_buffer('step_skipped', torch.zeros((), dtype=torch.uint8))
+        # also takes checkpoints of a plain segmentor, and refuses those of other networks
         self.register_load_state_dict_pre_hook(accept_checkpoint)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse (TypeError) a subclass with a public name that is nearly one of this class: a
+        misspelled override would never be called.
+        """
         super().__init_subclass__(**kwargs)
         refuse_near_misses(cls, BaseMethod)
 
     # ------------------------------------------------------------------ to be defined by subclasses
     @classmethod
     def network_config(cls, model: dict) -> dict:
-        """The network a method's config builds: what an exported segmentor is built from.
+        """Config of the network that a method's config builds; an exported segmentor is built from
+        it.
 
         Args:
-            model: The method's config, its ``network`` with what other arguments add to it (none,
-                unless overridden).
+            model: The method's config (``model`` of a training config).
+
+        Returns:
+            Its ``network``. A subclass that hands other arguments down to the network adds them.
         """
         return model['network']
 
@@ -178,10 +192,15 @@ class BaseMethod(BaseModel):
         raise NotImplementedError(f'{type(self).__name__} must define passes()')
 
     def taken_draws(self, draws: Any, state: StepState) -> Any:
-        """The draws a replay of this step takes: with what its passes have chosen, if they choose.
+        """The draws with which a replay of this step does the same again.
 
-        Passes never change ``draws``; what they choose (crops that follow a prediction) they leave
-        in ``state``.
+        Passes never change ``draws``. What they choose by themselves (crops that follow a
+        prediction) they leave in ``state``; a method whose passes choose overrides this and puts it
+        into the draws.
+
+        Args:
+            draws: Result of :meth:`draw_step`, with which the step was taken.
+            state: As the step's passes left it.
         """
         return draws
 
@@ -202,8 +221,8 @@ class BaseMethod(BaseModel):
             batch_sizes: Images of each stream per step and process.
 
         Returns:
-            ``{text for a message: (one of the streams, images)}``; each stream alone, doubled by a
-            style augmentation.
+            One entry per joint forward pass, ``{its name in a message: (one of its streams, number
+            of images)}``. Here each stream passes alone; a style augmentation doubles the images.
         """
         return {
             f'stream "{name}" (batch_size={batch_sizes[name]})':
@@ -214,12 +233,18 @@ class BaseMethod(BaseModel):
     # ------------------------------------------------------------------ one step
     def train_step(self, data: Union[dict, Sequence[dict]], optim_wrapper: OptimWrapper,
                    draws: Any = None, **kwargs: Any) -> dict[str, Tensor]:
-        """One optimizer step; see :func:`mmseg_dg.methods.step.run_step` for the arguments."""
+        """One optimizer step; see :func:`mmseg_dg.methods.step.run_step` for the arguments.
+
+        Returns:
+            Detached losses and logs by name, 0-d each.
+        """
         return run_step(self, data, optim_wrapper, draws=draws, **kwargs)
 
     def note_step(self, skipped: Union[bool, Tensor]) -> None:
-        """Remember whether the optimizer really stepped; a 0-d tensor is taken without waiting for
-        its device.
+        """Keep in the buffer ``step_skipped`` whether the last optimizer step was skipped.
+
+        Args:
+            skipped: A bool, or a 0-d bool tensor, which is copied without waiting for its device.
         """
         if isinstance(skipped, Tensor):
             self.step_skipped.copy_(skipped)
@@ -243,8 +268,19 @@ class BaseMethod(BaseModel):
 
     def forward(self, inputs: Tensor, data_samples: Optional[list] = None,
                 mode: str = 'tensor') -> Union[Tensor, list]:
-        """mmengine's interface for evaluation, on images (B, 3, H, W): ``predict`` and
-        ``tensor``; to train, call :meth:`train_step`.
+        """mmengine's interface for evaluation; to train, call :meth:`train_step`.
+
+        Args:
+            inputs: Normalized images, (B, 3, H, W).
+            data_samples: Of these images; the predictions are added to them.
+            mode: ``'predict'`` or ``'tensor'``.
+
+        Returns:
+            For ``'predict'`` the data samples, for ``'tensor'`` logits at the output stride of the
+            network's head, (B, C, h, w).
+
+        Raises:
+            ValueError: ``mode='loss'``, which would be a step of a single pass.
         """
         if mode == 'loss':
             raise ValueError(
@@ -264,7 +300,8 @@ class BaseMethod(BaseModel):
             for module in self.modules():
                 if isinstance(module, _BatchNorm):
                     module.eval()
-            # nor may running statistics of a teacher move (its buffer policy 'own')
+            # ``super().train`` has given teachers with the BatchNorm policy 'own' hooks that move
+            # running statistics in every forward pass; with ``norm_eval`` these stay, too
             for _, average in self.ema_pairs().values():
                 average.forget_statistics_hooks()
         return self
@@ -279,8 +316,10 @@ class BaseMethod(BaseModel):
         shares = check_pretrained(self.student)  # also logs the share of tensors each file fills
         with passing_over_surplus(self.student, shares):
             self.student.init_weights()
-        own = self.init_cfg or []  # the method's own initializers (PretrainedDenoiser), after that
-        for config in own if isinstance(own, (list, tuple)) else [own]:
+        # the method's own initializers (PretrainedDenoiser: one config, or a list) come after those
+        # of the student's parts, whose values they replace
+        configs = self.init_cfg or []
+        for config in configs if isinstance(configs, (list, tuple)) else [configs]:
             WEIGHT_INITIALIZERS.build(config)(self)
         self.sync_copies()
 
@@ -305,6 +344,11 @@ class BaseMethod(BaseModel):
 def stack_labels(data_samples: Sequence, stream: str) -> Tensor:
     """Labels of a batch, (B, H, W) int64.
 
+    Args:
+        data_samples: Of B images; ``gt_sem_seg.data`` is (1, H, W), ids of classes and of ignored
+            pixels.
+        stream: Name of their stream, for the message.
+
     Raises:
         ValueError: A sample of this stream has no label.
     """
@@ -316,4 +360,4 @@ def stack_labels(data_samples: Sequence, stream: str) -> Tensor:
                              'LoadAnnotations to its pipeline and check seg_map_path of its '
                              'data_prefix')
         labels.append(sample.gt_sem_seg.data)
-    return torch.stack(labels).squeeze(1).long()
+    return torch.stack(labels).squeeze(1).long()  # (B, 1, H, W) -> (B, H, W)

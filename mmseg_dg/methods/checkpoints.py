@@ -18,9 +18,10 @@ from .trained_part import restore_frozen
 
 #: A state dict.
 State = dict[str, Tensor]
-#: Parts of a run, not of a network: a run with new classes begins without them.
+#: Last parts of the names of buffers that belong to a run, not to a network (updates of an average,
+#: DeFT's stage, whether the last step was skipped): a run with new classes begins without them.
 COUNTERS = ('steps', 'stage', 'step_skipped')
-#: Entries a file may lack or have in surplus.
+#: Ends of the names of entries that a file may lack or have in surplus.
 OPTIONAL = ('num_batches_tracked', 'style_hallucination.proto_mean',
             'style_hallucination.proto_std')
 
@@ -44,12 +45,15 @@ def accept_checkpoint(method: BaseModel, state_dict: State, prefix: str, *args: 
     """
     if prefix or not state_dict:
         return
+    # first, because what follows compares with the whole network: a frozen encoder may have been
+    # left out of the file (save='trained')
     restore_frozen(method, state_dict)
     is_plain = not any(key.startswith('student.') for key in state_dict)
     if is_plain:
         _copy_to_networks(method, state_dict)
+    # one set of BatchNorm statistics fills both of a network with ``norm_per_scale``
     match_statistics(method, state_dict)
-    if method.new_classifier:
+    if method.new_classifier:  # set by the training loop, with train_cfg.new_classifier
         leave_classifier(method, state_dict)
     else:
         _check_student(method, state_dict)
@@ -73,6 +77,7 @@ def _copy_to_networks(method: BaseModel, state_dict: State) -> None:
             'plain segmentor (backbone.*, decode_head.*). Official training checkpoints '
             '(model.*, ema_model.*) must be converted first: '
             'tools/model_converters/hrda2mmseg_dg.py')
+    # an average is kept as ``module`` of an EMATeacher
     copies = ['student', *(f'{name}.module' for name in method.ema_pairs())]
     ours = method.state_dict()
     for key in plain:
@@ -87,8 +92,8 @@ def _copy_to_networks(method: BaseModel, state_dict: State) -> None:
 
 
 def fill_missing_entries(method: BaseModel, state_dict: dict[str, Tensor]) -> None:
-    """Add the method's present values of all that an accepted checkpoint lacks, in place: loading
-    them changes nothing.
+    """Add the method's present values (tensors of any shape) of all that an accepted checkpoint
+    lacks, in place: loading them changes nothing.
 
     What is lacking has been logged by then; without them mmengine would warn again that "the model
     and loaded state dict do not match exactly".
@@ -108,8 +113,9 @@ def _check_student(method: BaseModel, state_dict: State) -> None:
     }
     ours = method.student.state_dict()
     # optional tensors may lack on either side
-    found = difference(ours, theirs, _is_optional, _is_optional)
-    missing, unexpected, shapes = found.missing, found.unexpected, found.shape_lines()
+    differing = difference(ours, theirs, _is_optional, _is_optional)
+    missing, unexpected = differing.missing, differing.unexpected
+    shapes = differing.shape_lines()
     if missing or unexpected or shapes:
         raise ValueError(
             'this checkpoint holds another network than the config '
@@ -122,6 +128,7 @@ def _check_student(method: BaseModel, state_dict: State) -> None:
 
 
 def _is_optional(name: str) -> bool:
+    """Whether a checkpoint and the network may differ in having a tensor of this name."""
     return name.endswith(OPTIONAL)
 
 
@@ -135,7 +142,8 @@ def leave_classifier(method: BaseModel, state_dict: dict[str, Tensor]) -> None:
 
     Args:
         method: The method that loads.
-        state_dict: Of a checkpoint, under the method's names; changed in place.
+        state_dict: Tensors of any shape of a checkpoint, under the method's names; changed in
+            place.
 
     Raises:
         ValueError: The checkpoint's network differs in more than its classes.
@@ -146,28 +154,29 @@ def leave_classifier(method: BaseModel, state_dict: dict[str, Tensor]) -> None:
     sizes = {(theirs.shape[0], ours[key].shape[0])
              for key, theirs in state_dict.items()
              if _inner(key) in classifiers and key in ours and theirs.dim()}
-    left: list[str] = []  # tensors taken out of the checkpoint, with their shapes
+    left_out: list[str] = []  # names of tensors taken out of the checkpoint, with their shapes
     wrong: list[str] = []  # tensors that differ in more than the number of classes
     for key in list(state_dict):
         if key not in ours:
-            continue
+            continue  # reported below where it is of the student
         theirs, mine = tuple(state_dict[key].shape), tuple(ours[key].shape)
         counter = key.rpartition('.')[2] in COUNTERS
         if theirs != mine and not _follows_classes(theirs, mine, sizes):
             wrong.append(f'{key} {theirs} instead of {mine}')
         elif counter or theirs != mine or _inner(key) in classifiers:
             del state_dict[key]
-            if not counter:
+            if not counter:  # of the counters the log says below that they begin at 0
                 change = f'{theirs} -> {mine}' if theirs != mine else f'{mine}'
-                left.append(f'{key} {change}')
-    found = difference({k: v
-                        for k, v in ours.items() if k.startswith('student.')},
-                       {k: v
-                        for k, v in state_dict.items() if k.startswith('student.')}, _is_optional,
-                       _is_optional)
-    # what was taken out above is not lacking (entries of ``left`` begin with the name)
-    lacking = [k for k in found.missing if not any(entry.startswith(f'{k} ') for entry in left)]
-    surplus = found.unexpected
+                left_out.append(f'{key} {change}')
+    our_student, their_student = ({k: v
+                                   for k, v in state.items() if k.startswith('student.')}
+                                  for state in (ours, state_dict))
+    differing = difference(our_student, their_student, _is_optional, _is_optional)
+    # what was taken out above is not lacking (entries of ``left_out`` begin with the name)
+    lacking = [
+        k for k in differing.missing if not any(entry.startswith(f'{k} ') for entry in left_out)
+    ]
+    surplus = differing.unexpected
     if wrong or lacking or surplus:
         raise ValueError(
             'train_cfg.new_classifier=True loads a checkpoint of the same network '
@@ -176,8 +185,8 @@ def leave_classifier(method: BaseModel, state_dict: dict[str, Tensor]) -> None:
             f'{sorted(lacking)[:8]}, unexpected ({len(surplus)}) {surplus[:8]}')
     loaded = sum(key in ours for key in state_dict)
     print_log(
-        f'new_classifier: {loaded} tensors loaded; left as initialized ({len(left)}): '
-        f"{', '.join(left)}; the run's counters begin at 0", logger='current')
+        f'new_classifier: {loaded} tensors loaded; left as initialized ({len(left_out)}): '
+        f"{', '.join(left_out)}; the run's counters begin at 0", logger='current')
 
 
 def _classifier_keys(network: nn.Module) -> Iterator[str]:
@@ -185,7 +194,7 @@ def _classifier_keys(network: nn.Module) -> Iterator[str]:
     attention of each class.
     """
     for path, head in heads_of(network):
-        prefix = path[len('model.network.'):]
+        prefix = path[len('model.network.'):]  # heads_of names heads by their place in a config
         # mmseg calls a classifier conv_seg; DeepLabV2's branches give logits themselves, DANet has
         # three classifiers
         parts = [name
@@ -200,8 +209,10 @@ def _classifier_keys(network: nn.Module) -> Iterator[str]:
 
 
 def _inner(key: str) -> str:
-    """The name that a method's tensor has within a network: without ``student.``,
-    ``teacher.module.`` and the like (``decoder_init.`` is DeFT's copy of the decode head).
+    """The name that a method's tensor has within its network: without ``student.`` or, of an
+    average, ``teacher.module.`` (DeFT: ``encoder.module.``, ``decoder.module.``).
+
+    ``decoder_init.`` is DeFT's copy of the decode head and becomes ``decode_head.``.
     """
     for prefix in ('student.', 'teacher.module.', 'decoder.module.', 'encoder.module.'):
         if key.startswith(prefix):

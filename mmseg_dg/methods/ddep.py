@@ -26,7 +26,7 @@ from .alignment import NO_ALIGNMENT
 from .base import BaseMethod
 from .step import Pass, PassResult, StepState
 
-#: Mean and std that bring 0..255 to [-1, 1].
+#: Mean, and standard deviation too, of the normalization that brings 0..255 to [-1, 1].
 UNIT = 127.5
 #: What float arithmetic of a preprocessor may add to the range.
 TOLERANCE = 1e-3
@@ -81,11 +81,12 @@ class NoiseHead(nn.Module):
         self.conv = nn.Conv2d(channels, 3 * self.stride**2, kernel_size, padding=kernel_size // 2)
 
     def forward(self, features: Tensor, size: Sequence[int]) -> Tensor:
-        """(B, channels, h, w) -> (B, 3, \\*size)."""
+        """Features (B, C, h, w) to noise or image, (B, 3, H, W) with (H, W) = ``size``."""
         if self.upsample == 'bilinear':
             return self.conv(resize(features, size))
         height, width = size
-        # an encoder that pads gives up to one place too many: how far they reach over the image
+        # an encoder that pads gives up to one place too many: by how many pixels the features
+        # reach beyond the image, per axis
         surplus = [n * self.stride - wanted for n, wanted in zip(features.shape[-2:], size)]
         if not all(0 <= n < COARSEST for n in surplus):
             raise ValueError(f'noise_head.stride={self.stride} is not the stride of the decoder, '
@@ -172,7 +173,7 @@ class DDeP(BaseMethod):
         return self
 
     def draw_step(self, batch: dict[str, dict], generator: Any) -> DDePDraws:
-        """Draw the noise level of each image, and the seed of the noise."""
+        """Draw the noise level of each image, and the seed of the noise of all of them."""
         generator = StepGenerator.wrap(generator).torch
         sigma = draw_sigma(*self.sigma, len(batch[self.streams[0]]['inputs']), generator)
         return DDePDraws(sigma, int(torch.randint(2**31, (), generator=generator)))
@@ -194,6 +195,7 @@ class DDeP(BaseMethod):
             wanted = noise if self.target == 'noise' else images
             loss = (prediction - wanted).square().mean()
             with torch.no_grad():
+                # ``start``: the noisy images on the clean ones' scale, not denoised
                 start, denoised = self.restore(noisy, prediction.detach(), draws.sigma)
                 scores = dict(psnr=psnr(denoised, images), input_psnr=psnr(start, images))
             if self.recorder.wanted:  # only a record needs the images after the pass
@@ -220,7 +222,10 @@ class DDeP(BaseMethod):
                                noisy.shape[-2:]).float()
 
     def restore(self, noisy: Tensor, prediction: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-        """The noisy image on the clean image's scale, and the denoised image; both (B, 3, H, W)."""
+        """The noisy image on the clean image's scale, and the denoised image; both (B, 3, H, W), as
+        ``noisy`` and ``prediction`` are, with ``sigma`` (B,).
+        """
+        # an estimate by noise of zero changes the scale only
         start = clean_estimate(noisy, torch.zeros_like(noisy), sigma, self.form)
         if self.target == 'image':
             return start, prediction
@@ -234,6 +239,7 @@ class DDeP(BaseMethod):
 
     @property
     def out_channels(self) -> int:
+        """3: noise or colors instead of classes."""
         return 3
 
     def forward(self, inputs: Tensor, data_samples: Optional[list] = None,
@@ -314,8 +320,9 @@ def _encoder_scale(encoder_norm: Optional[dict]) -> tuple[list[float], list[floa
 
 
 def _noise_settings(noise: Optional[dict]) -> tuple[str, tuple[float, float]]:
-    """``(form, (lowest, highest sigma))`` of the ``noise`` argument."""
-    settings = dict(dict(form='scaled', sigma=0.22), **(noise or {}))  # best magnitude, better form
+    """``(form, (lowest, highest sigma))`` of the ``noise`` argument; ValueError for other keys."""
+    # by default the paper's best magnitude, and the better of its two forms
+    settings = dict(dict(form='scaled', sigma=0.22), **(noise or {}))
     unknown = sorted(set(settings) - {'form', 'sigma'})
     if unknown:
         raise ValueError(f'noise has no option {", ".join(unknown)}; it takes form and sigma')
@@ -370,11 +377,11 @@ def check_scale(preprocessor: nn.Module, stream: str) -> None:
     """
     # a set: the stream's may be the same object
     for part in {preprocessor, stream_preprocessor(preprocessor, stream)}:
-        found = normalization_of(part)
-        if found is None or not all(bool((value == UNIT).all()) for value in found):
+        known = normalization_of(part)  # (mean, std), or None
+        if known is None or not all(bool((value == UNIT).all()) for value in known):
             # each (3, 1, 1), shown as three numbers
-            values = 'mean=None, std=None' if found is None else ', '.join(
-                f'{key}={value.flatten().tolist()}' for key, value in found._asdict().items())
+            values = 'mean=None, std=None' if known is None else ', '.join(
+                f'{key}={value.flatten().tolist()}' for key, value in known._asdict().items())
             raise ValueError('DDeP adds noise to images on the scale [-1, 1], but '
                              f'data_preprocessor has {values}: {SCALE_ADVICE}')
 

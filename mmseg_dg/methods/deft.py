@@ -22,14 +22,14 @@ from .step import Pass, PassResult, StepState
 from .supervised import Supervised, SupervisedDraws
 from .teacher import EMATeacher
 
-#: Evaluated pair -> (whose encoder, whose decoder).
+#: Name of a network that can be evaluated -> (whose encoder, whose decoder).
 PAIRS = {
     'retentive': ('retentive', 'retentive'),
     'adaptive': ('adaptive', 'adaptive'),
     'encoder_adaptive': ('adaptive', 'retentive'),
     'decoder_adaptive': ('retentive', 'adaptive'),
 }
-_ENCODER = ('backbone', 'neck')
+_ENCODER = ('backbone', 'neck')  # names of the encoder's parts in a segmentor
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,7 @@ class StyledDraws(SupervisedDraws):
 @unsupported_arguments(alignment=NO_ALIGNMENT
                        + 'Encoder and decoder of DeFT learn against different partners: '
                        'the pixels of a pass have no feature that both learn from. '
-                       'Leave it out, or align the joint baseline, '
-                       'model.type=Supervised')
+                       'Leave it out, or align the joint baseline, model.type=Supervised')
 class DeFT(BaseMethod):
     """Domain generalization by decoupled finetuning.
 
@@ -113,8 +112,7 @@ class DeFT(BaseMethod):
         self.warmup_iters = warmup_iters
         self.style: Optional[LABStyle] = MODELS.build(
             style_augmentation) if style_augmentation else None
-        # images of a pass per image of the batch: styled ones are learned beside the originals
-        self.copies = 1 if self.style is None else 2
+        self.copies = 1 if self.style is None else 2  # images of a pass per image of the batch
         self.encoder = EMATeacher(self._adaptive_encoder(), beta=0.9999, ramp=False)
         self.decoder = EMATeacher(self._adaptive_decoder(), beta=0.9999, ramp=False)
         self.distance = _checked_distance(distance)
@@ -123,17 +121,18 @@ class DeFT(BaseMethod):
         if self.distance is not None:
             self.encoder_init = deepcopy(self.student.backbone).requires_grad_(False)
             self.decoder_init = deepcopy(self.student.decode_head).requires_grad_(False)
-        # what handed_over read last: (the buffer's place and version, its value)
-        self._stage_read: tuple = (None, 0)
+        self._stage_read: tuple = (None, 0)  # handed_over's: (place and version, value) of stage
         # 1 decoder warm-up, 2 finetuning of both; a buffer, so that checkpoints keep it
         self.register_buffer('stage', torch.tensor(2 if warmup_iters == 0 else 1))
 
     # ------------------------------------------------------------------ components
     def _adaptive_encoder(self) -> nn.ModuleDict:
+        """E_a: the student's own encoder parts (not copies), in a container made anew."""
         parts = dict(self.student.named_children())
         return nn.ModuleDict({name: parts[name] for name in _ENCODER if name in parts})
 
     def _adaptive_decoder(self) -> nn.ModuleDict:
+        """D_a: the student's own decode head, likewise."""
         return nn.ModuleDict(dict(decode_head=self.student.decode_head))
 
     def ema_pairs(self) -> dict[str, tuple[nn.Module, EMATeacher]]:
@@ -146,7 +145,9 @@ class DeFT(BaseMethod):
         return {name: self.pair(*kinds) for name, kinds in PAIRS.items()}
 
     def pair(self, encoder: str, decoder: str) -> nn.Module:
-        """A segmentor of two components, each ``'adaptive'`` or ``'retentive'``."""
+        """A segmentor of two components, each ``'adaptive'`` or ``'retentive'``; before the
+        hand-over the adaptive decoder stands in for the retentive one.
+        """
         parts = dict(self.encoder.module.items()) if encoder == 'retentive' else {}
         if decoder == 'retentive' and self.handed_over:
             parts.update(self.decoder.module.items())
@@ -156,8 +157,7 @@ class DeFT(BaseMethod):
     @property
     def handed_over(self) -> bool:
         """Whether the decoder warm-up is over."""
-        # on a GPU the host waits for the buffer only after something wrote it (hand-over, a loaded
-        # checkpoint)
+        # ``_version`` counts writes: a GPU is asked only after one (hand-over, a loaded checkpoint)
         written = self.stage.data_ptr(), self.stage._version
         if self._stage_read[0] != written:
             self._stage_read = written, int(self.stage)
@@ -189,7 +189,7 @@ class DeFT(BaseMethod):
         # averages that have counted steps come from a run that is beyond its warm-up
         learned = int(self.encoder.steps) or int(self.decoder.steps)
         if not length:
-            # weights of load_from: there will be no hand-over that does it
+            # weights of load_from: no hand-over will come that makes them the reference
             if self.decoder_init is not None and not learned:
                 self.decoder_init.load_state_dict(self.student.decode_head.state_dict())
             return
@@ -213,6 +213,7 @@ class DeFT(BaseMethod):
 
     # ------------------------------------------------------------------ passes
     def draw_step(self, batch: dict[str, dict], generator: Any) -> StyledDraws:
+        """Draw the detail crop, then the styles."""
         return styled_draws(self, batch, generator)
 
     def passes(self, batch: dict[str, dict], draws: StyledDraws,
@@ -223,23 +224,24 @@ class DeFT(BaseMethod):
         box = draws.crop_box_source
 
         def losses(prefix: str, network: nn.Module) -> PassResult:
+            """A network's losses on the step's images, each name after ``prefix`` and a dot."""
             result = segmentation_losses(network, images, labels, crop_box=box)
             return result.terms.prefixed(prefix)
 
-        into_encoder = self.pair('adaptive', 'retentive')
-        into_decoder = self.pair('retentive', 'adaptive')
-        # no parameter of a retentive part requires gradients, so nothing is kept of the retentive
-        # encoder's forward pass
+        into_encoder = self.pair('adaptive', 'retentive')  # (E_a, D_r): gradients reach E_a alone
+        into_decoder = self.pair('retentive', 'adaptive')  # (E_r, D_a): gradients reach D_a alone
         if not self.handed_over:
             return [
                 Pass('warmup', lambda: self._on_retentive(lambda: losses('warmup', into_decoder)))
             ]
 
         def encoder_path() -> PassResult:
+            """E_a learns against D_r, and is held near its initial parameters if wanted."""
             distance = self._distance('encoder', self.student.backbone, self.encoder_init)
             return losses('encoder', into_encoder).joined(distance)
 
         def decoder_path() -> PassResult:
+            """D_a learns on features of E_r, and is held near its warmed-up self if wanted."""
             distance = self._distance('decoder', self.student.decode_head, self.decoder_init)
             return self._on_retentive(lambda: losses('decoder', into_decoder)).joined(distance)
 
@@ -300,25 +302,27 @@ class JointFinetuning(Supervised):
         super().__init__(network, **supervised)
         self.style: Optional[LABStyle] = MODELS.build(
             style_augmentation) if style_augmentation else None
-        # images of a pass per image of the batch: styled ones are learned beside the originals
-        self.copies = 1 if self.style is None else 2
+        self.copies = 1 if self.style is None else 2  # images of a pass per image of the batch
 
     def draw_step(self, batch: dict[str, dict], generator: Any) -> StyledDraws:
+        """Draw the detail crop, then the styles."""
         return styled_draws(self, batch, generator)
 
     def passes(self, batch: dict[str, dict], draws: StyledDraws,
                state: Optional[StepState] = None) -> list[Pass]:
+        """Those of :class:`Supervised`, on images that are doubled by restyled copies if wanted."""
         stream = styled(self, batch[self.source_stream], draws)
         return super().passes({**batch, self.source_stream: stream}, draws, state)
 
     def before_training(self) -> None:
+        """Besides the base's last checks, check that images can be restyled."""
         super().before_training()
         if self.style is not None:
             self.style.check(self.data_preprocessor, self.source_stream)
 
 
 def styled_draws(method: Any, batch: dict[str, dict], generator: Any) -> StyledDraws:
-    """Draws of a step of a method with one labeled stream and perhaps a style augmentation."""
+    """Draws of a step of DeFT or JointFinetuning (``source_stream``, ``student``, ``style``)."""
     rng = StepGenerator.wrap(generator)
     images = batch[method.source_stream]['inputs']
     box = draw_crop_box(method.student, images.shape[-2:], rng.numpy)
@@ -327,18 +331,16 @@ def styled_draws(method: Any, batch: dict[str, dict], generator: Any) -> StyledD
 
 
 def styled(method: Any, batch: dict[str, Any], draws: StyledDraws) -> dict[str, Any]:
-    """The batch of the labeled stream, doubled where the method has a style augmentation."""
+    """A stream's ``batch``, with restyled copies appended (labels repeated) if a style is on."""
     if method.style is None:
         return batch
     return method.style.double(batch, draws.style, method.data_preprocessor, method.source_stream)
 
 
 def with_parts(network: nn.Module, parts: dict[str, nn.Module]) -> nn.Module:
-    """A network with some submodules exchanged; all weights stay shared, ``network`` itself is not
-    changed.
-    """
+    """A copy of ``network`` with some submodules exchanged; it shares all weights with both."""
     view = copy(network)
-    view._modules = {**network._modules, **parts}
+    view._modules = {**network._modules, **parts}  # nn.Module's table of submodules
     return view
 
 

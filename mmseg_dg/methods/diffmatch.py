@@ -9,7 +9,7 @@ factor t, strong views without CutMix, feature dropout. RECONSTRUCTED
 schedule, inside of the denoiser, sampler, how pseudo-labels are made and learned from, loss
 weights, the form of the adjustment.
 
-Shapes: B images, C classes of counts, else channels, H x W pixels.
+Shapes: B images, C classes of counts, else channels, H x W pixels, h x w places of a smaller map.
 """
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -38,6 +38,7 @@ from .semi_supervised import SemiDraws, SemiSupervised, evaluation_mode
 from .step import Pass, PassResult, StepState
 from .unimatch import decoder_levels, drop_channels
 
+#: Draws for no image, to which those of images are joined.
 _NO_NOISE = NoiseDraws([], [])
 
 
@@ -115,14 +116,19 @@ class DiffMatch(SemiSupervised):
                              f'{type(self.student).__name__}')
         self.feature_weight, self.feature_dropout = feature_weight, feature_dropout
         self.teacher_steps = teacher_steps
-        # an adjustment of logits without stated class frequencies has them counted by a hook
-        prior = self.student.adjustment
-        if prior.where != 'none' and prior.given is None:
+        # ``given``: class frequencies that the config states. Without them the hook counts those of
+        # the labeled images, where an adjustment is on (``where``)
+        debiasing = self.student.adjustment
+        if debiasing.where != 'none' and debiasing.given is None:
             self.required_hooks = ('ClassPriorHook', )
 
     @classmethod
     def network_config(cls, model: dict) -> dict:
-        """The network of a method's config, to which the method's ``adjustment`` is handed down."""
+        """The network of a method's config, to which the method's ``adjustment`` is handed down.
+
+        Raises:
+            ValueError: The network has an ``adjustment`` of its own beside it.
+        """
         network, adjustment = model['network'], model.get('adjustment')
         if adjustment is None:
             return network
@@ -138,14 +144,15 @@ class DiffMatch(SemiSupervised):
         """
         rng = StepGenerator.wrap(generator)
         count = len(batch[self.unlabeled_stream]['inputs'])
-        views = super().draw_step(batch, rng)
+        semi_draws = super().draw_step(batch, rng)
 
         def noise(images: int = count) -> NoiseDraws:
-            """Fresh draws for so many images; those of the unlabeled stream unless told."""
+            """Fresh times and seeds, by default for as many images as the unlabeled stream has."""
             return self.student.draw_noise(images, rng.torch)
 
-        # keyword arguments are evaluated in this order, which recorded runs repeat
-        return DiffMatchDraws(**vars(views),
+        # the fields of SemiDraws, then those of this method; keyword arguments are evaluated in
+        # this order, which recorded runs repeat. The teacher has times of its own: seeds only
+        return DiffMatchDraws(**vars(semi_draws),
                               labeled=noise(len(batch[self.labeled_stream]['inputs'])),
                               strong=[noise() for _ in range(self.num_views)], feature=noise(),
                               teacher_seeds=noise().seeds,
@@ -171,22 +178,25 @@ class DiffMatch(SemiSupervised):
         """The teacher samples pseudo-labels of the weak views, and of the images that CutMix
         pastes.
         """
-        own = self._sampled_labels(batch, self.unlabeled_stream, draws.teacher_seeds)
+        pseudo = self._sampled_labels(batch, self.unlabeled_stream, draws.teacher_seeds)
         if self.reads_mix_stream and self.pastes(draws):
             state.mix_pseudo = self._sampled_labels(batch, str(self.mix_stream),
                                                     draws.mix_teacher_seeds)
         # a running average of class frequencies is fed here; stated or counted ones stay
         if self.student.adjustment.kind == 'ema':
-            self._observe_classes(own.label[own.mask(self.threshold)])
-        return self.remember(own, state)
+            self._observe_classes(pseudo.label[pseudo.mask(self.threshold)])
+        return self.remember(pseudo, state)
 
     def _sampled_labels(self, batch: dict[str, dict], stream: str,
                         seeds: Sequence[int]) -> PseudoLabels:
-        """Pseudo-labels of the teacher, which denoises from the noise of the given seeds."""
+        """Pseudo-labels of a stream's images by the teacher, which denoises from the noise of
+        ``seeds``, one per image.
+        """
         assert self.teacher is not None  # pseudo-labels are the teacher's
         network = self.teacher.module
         images = batch[stream]['inputs']
         with evaluation_mode(network), lower_precision(self.teacher_precision, images.device):
+            # noise drawn where the images lie: faster, but not the same on every device
             logits = network.predict_logits(images, seeds, self.teacher_steps, noise_on_cpu=False)
         return pseudo_labels_from(logits, self.valid_mask(batch, stream))
 
@@ -196,7 +206,7 @@ class DiffMatch(SemiSupervised):
         """
         # how often each class occurs: (n,) -> (C,)
         counts = torch.bincount(labels.flatten(), minlength=self.student.num_classes)
-        all_reduce(counts)
+        all_reduce(counts)  # the sum over processes, in place
         networks: dict[str, BaseSegmentor] = self.networks()
         for network in networks.values():
             network.adjustment.observe(counts)
@@ -212,29 +222,32 @@ class DiffMatch(SemiSupervised):
         if self.feature_weight:
             # (B_labeled + B, 3, H, W); the diffusion starts from labels and pseudo-labels
             images = torch.cat([images, batch[self.unlabeled_stream]['inputs']])
-            masks = torch.cat([labels, _without_padding(self._own(state))])
+            masks = torch.cat([labels, _padding_ignored(self._pseudo_labels_left(state))])
             noise = noise.joined(draws.feature)
         levels = network.extract_feat(images)
         feature = network.image_feature(
             self._dropped(levels, count) if self.feature_weight else levels)
         result = network.denoise(feature, masks, noise)
         # the first ``count`` images are the labeled ones
-        own = network.label_losses(result.part(0, count), [x[:count] for x in levels], labels)
-        found = own.weighted(self.labeled_weight).prefixed(self.labeled_stream)
+        supervised = network.label_losses(result.part(0, count), [x[:count] for x in levels],
+                                          labels)
+        supervised = supervised.weighted(self.labeled_weight).prefixed(self.labeled_stream)
         if not self.feature_weight:
-            return found
-        return found.joined(
+            return supervised
+        return supervised.joined(
             self._unlabeled_losses('feature', self._for_pseudo_labels(result.part(count)),
-                                   self._own(state), self.feature_weight))
+                                   self._pseudo_labels_left(state), self.feature_weight))
 
     @staticmethod
-    def _own(state: StepState) -> PseudoLabels:
-        """Pseudo-labels that an earlier pass of the step has left."""
+    def _pseudo_labels_left(state: StepState) -> PseudoLabels:
+        """Pseudo-labels of the weak views that an earlier pass of the step has left."""
         assert state.own_pseudo is not None  # an earlier pass has left them
         return state.own_pseudo
 
     def _dropped(self, levels: Sequence[Tensor], first: int) -> list[Tensor]:
-        """Levels whose images from ``first`` on lose channels; labeled images keep theirs."""
+        """Encoder maps (B, C, h, w) whose images from ``first`` on lose random channels, on the
+        levels that the decoder reads; the images before (the labeled ones) keep theirs.
+        """
         used = decoder_levels(self.student.decode_head, len(levels))
         return [
             torch.cat([x[:first], drop_channels(x[first:], self.feature_dropout)])
@@ -253,21 +266,21 @@ class DiffMatch(SemiSupervised):
             noise = noise.joined(view_noise)
         feature = network.image_feature(network.extract_feat(torch.cat(views)))
         result = self._for_pseudo_labels(
-            network.denoise(feature, torch.cat([_without_padding(t) for t in targets]), noise))
+            network.denoise(feature, torch.cat([_padding_ignored(t) for t in targets]), noise))
         self.remember_strong(views[0], targets[0], state)
-        found, count = PassResult(), len(views[0])
+        losses, count = PassResult(), len(views[0])
         for k, (target, weight) in enumerate(zip(targets, self.view_weights)):
-            part = slice(k * count, (k + 1) * count)
-            found = found.joined(
-                self._unlabeled_losses(f'strong{k + 1}', result.part(part.start, part.stop), target,
-                                       weight))
+            of_view = result.part(k * count, (k + 1) * count)  # the views lie one after the other
+            losses = losses.joined(self._unlabeled_losses(f'strong{k + 1}', of_view, target,
+                                                          weight))
         # for the log: the loss by ranges of the noise time
         bins = network.time_bins(result, torch.cat([t.label for t in targets]),
                                  torch.cat([t.mask(self.threshold) for t in targets]))
-        return found.joined(PassResult(logs=bins).prefixed('strong'))
+        return losses.joined(PassResult(logs=bins).prefixed('strong'))
 
     def _for_pseudo_labels(self, result: DenoisedLabels) -> DenoisedLabels:
-        """The result with the logits that pseudo-labels are read from: with or without adjustment.
+        """The result whose field ``adjusted`` is what losses on pseudo-labels compare: as it is, or
+        the raw logits where the adjustment is not for pseudo-labels (``on_pseudo_labels=False``).
         """
         return result if self.student.adjustment.on_pseudo_labels else result._replace(
             adjusted=result.logits)
@@ -277,7 +290,7 @@ class DiffMatch(SemiSupervised):
         """Losses on confident pseudo-labels, of the denoiser and of the plain classifier.
 
         Args:
-            name: Of the pass part; prefix of the values.
+            name: Of the images (``feature``, ``strong1``, ...), the prefix of the values' names.
             result: What the network gave, on the grid of its features.
             target: Pseudo-labels (B, H, W) of the same images.
             weight: Factor of all losses.
@@ -296,6 +309,8 @@ class DiffMatch(SemiSupervised):
         return PassResult(values).weighted(weight).prefixed(name)
 
 
-def _without_padding(labels: PseudoLabels) -> Tensor:
-    """The label maps that are noised: hard pseudo-labels of all pixels, 255 on padding."""
+def _padding_ignored(labels: PseudoLabels) -> Tensor:
+    """The label maps (B, H, W) that are noised: hard pseudo-labels of all pixels, sure or not, and
+    255 on padding.
+    """
     return torch.where(labels.valid, labels.label, 255)

@@ -90,9 +90,11 @@ class DomainGeneralization(Supervised):
         return super().distance_region(features, reference, labels)
 
     def _stylizes(self) -> bool:
+        """Whether the encoder appends stylized copies to a batch now: it does in training mode."""
         return self.styles is not None and self.styles.training
 
     def before_training(self) -> None:
+        """Besides the base's last checks, log the settings of the styles."""
         super().before_training()
         state = 'off' if self.styles is None else (
             f'{self.styles.num_prototypes} prototypes, concentration {self.styles.concentration}, '

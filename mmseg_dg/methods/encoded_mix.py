@@ -44,7 +44,7 @@ def mix_encoded_batch(
     mixed = target['inputs'].variants.get('mixed')
     if mixed is not None:
         labels = torch.stack([x.mixed_label.data.squeeze(0) for x in target['data_samples']]).long()
-        masks = labels != FROM_TARGET  # this id marks pixels that stayed the target's
+        masks = labels != FROM_TARGET  # True where a source image was pasted
     else:
         masks = torch.stack([class_mask(x, c) for x, c in zip(labels, mix_classes)])
         mixed = mix_encoded(masks, source['inputs'], target['inputs'])

@@ -85,12 +85,13 @@ def _check_frozen(network: BaseSegmentor, what: str) -> None:
 
     ``what`` is the setting's name, for the message.
     """
-    # plain: one encoder that sees the whole crop, unlike HRDA's drawn detail crops
+    # plain: encoder and head see each whole crop once, unlike HRDA's with its drawn detail crops
     if not interface_of(network).plain:
         raise ValueError(
             f'{what}: {type(network).__name__} encodes drawn crops at several resolutions, which '
             'cannot be kept: use EncoderDecoder')
     encoder = network.backbone
+    # encoders of this package say what of them is trained: 'all', 'adapters' or 'none'
     trainable = network.backbone.trainable if isinstance(encoder, KnowsFrozen) else 'all'
     if trainable != 'none':
         raise ValueError(
@@ -137,8 +138,16 @@ def variant_names(method: Any, stream: str, mix: str) -> tuple[str, ...]:
 
 
 def variant_settings(method: Any, names: Sequence[str]) -> dict[str, Any]:
-    """What the pictures of variants depend on besides the images: part of their fingerprint, plain
-    values."""
+    """What the pictures of variants depend on besides the images.
+
+    Args:
+        method: One that :func:`check_encoded` lets pass.
+        names: Of :func:`variant_names`.
+
+    Returns:
+        Plain values by name. The stored maps carry a fingerprint of them, so that maps of other
+        settings are not taken for these.
+    """
     settings: dict[str, Any] = {}
     if 'mixed' in names or 'masked' in names:
         settings['augmentation'] = (
@@ -175,7 +184,7 @@ def make_variant(method: Any, name: str, stream: str, batch: dict[str, dict], se
     if name == 'mixed':
         labels = torch.full((len(images), *images.shape[-2:]), FROM_TARGET, device=images.device)
         # teacher labels are not known yet: FROM_TARGET stands where they will be
-        with _drawn_alone(method):
+        with _drawn_alone(method):  # the batch has two streams, and other processes draw nothing
             draws = method.draw_step(batch, rng)
         # weights of pixels are mixed in the step, when the teacher has given them: any will do here
         mixed, labels, _, _ = method.mix_batch(batch, draws, labels, labels.float())

@@ -34,14 +34,14 @@ class NonFiniteError(FloatingPointError):
 
 @torch.no_grad()
 def finite_flag(tensors: Iterable[Tensor]) -> Tensor:
-    """Whether the joint Euclidean norm of ``tensors`` is finite in float32; bool 0-d, True where
-    there is none.
+    """Whether the joint Euclidean norm of ``tensors``, of any shape, is finite in float32; bool
+    0-d, True where there is none.
 
     Two fused kernels and no transfer: nothing waits for the device. A norm above 1.8e19, whose
     square is no float32, counts as not finite: optimizers that average squares would carry the
     infinity on.
     """
-    groups: dict[tuple, list[Tensor]] = {}
+    groups: dict[tuple, list[Tensor]] = {}  # by device and dtype, as the kernels take them
     for tensor in tensors:
         if tensor.is_floating_point() and tensor.numel():
             tensor = at_least_float32(tensor.detach())
@@ -111,14 +111,15 @@ class StepCheck:
                     Batch(stream, file_names(part.get('data_samples'), len(images)), finite))
 
     def see_pass(self, name: str, losses: dict[str, Tensor], learned: bool) -> None:
-        """Note the losses of a pass and, where it was back-propagated, whether the gradients are
-        finite now.
+        """Note a pass's losses (of any shape) and, where it was back-propagated, whether the
+        gradients are finite now.
         """
         self.losses += [(name, term, value.detach()) for term, value in losses.items()]
         if learned and self.checks_gradients:
             self.gradients.append((name, finite_flag(self._grads())))
 
     def _grads(self) -> list[Tensor]:
+        """Gradients, of any shape, of the parameters that have one now."""
         return [p.grad for _, p in self.parameters if p.grad is not None]
 
     def images_finite(self) -> Tensor:
@@ -148,8 +149,8 @@ class StepCheck:
     @torch.no_grad()
     def restore(self, unless: Optional[Tensor] = None) -> None:
         """Buffers as they were before the step; with ``unless`` (bool 0-d, on the device) only
-        where it is False. Counts that were not written stay: the host would read DeFT's stage
-        again.
+        where it is False. Integers that nobody wrote are left alone: a write to DeFT's ``stage``
+        would make the host read it, and wait for the device.
         """
         for buffer, before, version in self._saved:
             # ``_version`` counts writes; BatchNorm moves its statistics without counting
@@ -173,6 +174,7 @@ class StepCheck:
             number = float(value.float().mean())
             if not math.isfinite(number):
                 lines.append(f"pass '{name}': {term} is {number}")
+        # flags are of gradients summed up so far: the first bad pass has spoiled those after it
         first = next((name for name, good in self.gradients if not bool(good)), None)
         if first is not None:
             names = [
@@ -205,7 +207,7 @@ def everywhere(flag: Tensor) -> Tensor:
 
 
 class Pending(NamedTuple):
-    """A step whose flags the host has not read: (step finite, parameters after it finite)."""
+    """A step whose flags the host has not read, bool (2,): step and parameters after it finite."""
     check: StepCheck
     flags: Tensor
 
@@ -242,7 +244,7 @@ class FiniteWatch:
         self.report: Callable[[str], None] = lambda text: None
         self._pending: list[Pending] = []  # flags that lie on the device, not yet read
         self._listed: Optional[tuple[nn.Module, TensorList]] = None  # a method and its tensors
-        self._open: Optional[Tensor] = None  # bool 0-d: the last step was good
+        self._last_good: Optional[Tensor] = None  # bool 0-d: step and parameters were finite
 
     # ------------------------------------------------------------------ one step
     def begin(self, method: nn.Module, optim_wrapper: Any, iteration: int) -> StepCheck:
@@ -267,9 +269,7 @@ class FiniteWatch:
         return on_gpu and (self.action == 'stop' or is_fused(optimizer))
 
     def images_refused(self, check: StepCheck) -> bool:
-        """Whether images of the step are not finite, so that its passes need not run (where the
-        host may ask).
-        """
+        """Whether images are not finite and passes need not run; False if the host must not ask."""
         return not check.deferred and not bool(everywhere(check.images_finite()))
 
     def step(self, check: StepCheck, optim_wrapper: Any,
@@ -319,18 +319,18 @@ class FiniteWatch:
         Returns:
             0-d bool: whether the step was left out or led to parameters that are not finite.
         """
-        if self._open is not None and self.action == 'stop':
+        if self._last_good is not None and self.action == 'stop':
             # after a bad step no further one is taken until the host has read of it
-            ok = ok & self._open
+            ok = ok & self._last_good
         with gated(optimizer, [p.grad for _, p in check.parameters if p.grad is not None], ok):
             take()
         check.restore(unless=ok)
         parameters_finite = finite_flag(p for _, p in check.parameters).to(ok.device)
-        self._open = ok & parameters_finite
+        self._last_good = ok & parameters_finite
         # detached: the host reads them later, when ``p.grad`` is that of another step
         check.parameters = [(name, p.detach()) for name, p in check.parameters]
         self._pending.append(Pending(check, torch.stack([ok, parameters_finite])))
-        return ~self._open
+        return ~self._last_good
 
     # ------------------------------------------------------------------ what the host does about it
     def read(self) -> None:
@@ -395,6 +395,6 @@ def gathered(lines: list[str]) -> list[str]:
     """The findings of all processes; a process that has none leaves them to the others."""
     if get_world_size() == 1:
         return lines or ['a number of the step is NaN or infinite']
-    found = all_gather_object(lines)
-    return [f'process {rank}: {line}' for rank, part in enumerate(found) for line in part
+    by_process = all_gather_object(lines)
+    return [f'process {rank}: {line}' for rank, part in enumerate(by_process) for line in part
             ] or ['the gradients are NaN or infinite after their sum over processes']

@@ -61,10 +61,12 @@ class FixMatch(AlignmentMixin, SemiSupervised):
         self.build_alignment(alignment)
 
     def before_training(self) -> None:
+        """Besides the base's last checks, log the alignment term."""
         super().before_training()
         self.log_alignment()
 
     def draw_step(self, batch: dict[str, dict], generator: Any) -> SemiDraws:
+        """Draw the strong views and CutMix, then the seed of the alignment term."""
         rng = StepGenerator.wrap(generator)
         draws = super().draw_step(batch, rng)
         return replace(draws, alignment_seed=self.draw_alignment(rng))
@@ -86,6 +88,7 @@ class FixMatch(AlignmentMixin, SemiSupervised):
         return passes
 
     def _mix_pseudo_labels(self, batch: dict[str, dict], state: StepState) -> PassResult:
+        """Leave pseudo-labels of the images that CutMix pastes in ``state``; nothing to learn."""
         state.mix_pseudo = self.evaluated_pseudo_labels(batch, str(self.mix_stream))
         return PassResult()
 
@@ -106,34 +109,38 @@ class FixMatch(AlignmentMixin, SemiSupervised):
             for call in decoded.calls
         ], labels, levels=result.features[0])
         weak_logits = main_logits(decoded.logits)[len(labels):]
-        own = self._own_pseudo_labels(batch, weak_logits.detach(), weak)
-        share = self.remember(own, state)  # no loss: the share that is learned from, for the log
+        pseudo = self._own_pseudo_labels(batch, weak_logits.detach(), weak)
+        share = self.remember(pseudo, state)  # a PassResult without loss: only a share for the log
         aligned = self.align_images(state, [seen], pass_follows=self.num_views > 0,
                                     seed=draws.alignment_seed,
                                     ahead=lambda: self._strong_ahead(batch, draws, state))
-        found = result.terms.weighted(self.labeled_weight).joined(aligned).prefixed(
+        terms = result.terms.weighted(self.labeled_weight).joined(aligned).prefixed(
             self.labeled_stream).joined(share)
         if dropped is not None:  # logits of weak features with dropped channels (UniMatch)
-            found = found.joined(self.dropped_loss(dropped, own, weak))
+            terms = terms.joined(self.dropped_loss(dropped, pseudo, weak))
         # an alignment term may let them wait for the strong pass, which then returns them
-        return self.hold_losses(state, found)
+        return self.hold_losses(state, terms)
 
     def decode_views(self, features: Sequence[Tensor], labeled: int) -> tuple[Decoded, Any]:
         """Decode labeled and weak images, which lie in one batch.
 
         Args:
             features: Encoder maps (B, C_i, h_i, w_i) of [labeled; weak].
-            labeled: How many of the B images are labeled.
+            labeled: How many of the B images are labeled; they come first.
 
         Returns:
             What the head gives for all images, and the logits of perturbed features of the weak
-            ones: None here, a subclass may perturb.
+            ones, as the head gives logits: None here, a subclass may perturb.
         """
         return self.decoded(features), None
 
     def dropped_loss(self, logits: Any, target: PseudoLabels, images: Tensor) -> PassResult:
-        """Loss on the predictions (B, C, h, w) of perturbed features of images (B, 3, H, W);
-        methods with such a stream define it.
+        """Loss on predictions of perturbed features; methods with such a stream define it.
+
+        Args:
+            logits: Second result of :meth:`decode_views`: (B, C, h, w), or several such maps.
+            target: Pseudo-labels of the weak images.
+            images: The weak images, (B, 3, H, W), for their size.
         """
         raise NotImplementedError(f'{type(self).__name__} has no stream of perturbed features')
 
@@ -178,7 +185,7 @@ class FixMatch(AlignmentMixin, SemiSupervised):
         are taken over.
         """
         views = state.strong_views or self.strong_batch(batch, draws)
-        state.strong_views = None  # used up; _strong_ahead, which looks only, puts them back
+        state.strong_views = None  # used up; _strong_ahead puts them back for the strong pass
         return views, self.pasted_labels(state.own_pseudo, state.mix_pseudo, draws)
 
     def _strong_ahead(self, batch: dict[str, dict], draws: SemiDraws,

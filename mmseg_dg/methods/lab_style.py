@@ -49,7 +49,7 @@ class LABStyle:
         self.mean, self.std, self.noise = (low, high), (least, most), noise
 
     def draw(self, count: int, generator: torch.Generator) -> LABStyleDraws:
-        """Random decisions for ``count`` images."""
+        """Random decisions for ``count`` images: new statistics of each, and the noise's seed."""
         return draw_lab_style(count, generator, self.mean, self.std)
 
     def check(self, preprocessor: BaseDataPreprocessor, stream: str) -> None:
@@ -58,8 +58,8 @@ class LABStyle:
         Raises:
             ValueError: The normalization of the images is not known, or they are not RGB.
         """
-        own = stream_preprocessor(preprocessor, stream)
-        if normalization_of(own) is None or not converts_channels(own):
+        of_stream = stream_preprocessor(preprocessor, stream)
+        if normalization_of(of_stream) is None or not converts_channels(of_stream):
             raise ValueError('style_augmentation undoes the normalization of RGB images: give '
                              f'data_preprocessor mean, std and bgr_to_rgb=True (stream "{stream}")')
 
@@ -72,9 +72,14 @@ class LABStyle:
             draws: Result of :meth:`draw` for B images.
             preprocessor: Knows mean and std (0..255 units).
             stream: Name of the batch's stream, which may have a normalization of its own.
+
+        Returns:
+            A batch with ``inputs`` normalized (2 B, 3, H, W): the images, then their restyled
+            copies in the same order.
         """
-        own = stream_preprocessor(preprocessor, stream)
+        of_stream = stream_preprocessor(preprocessor, stream)
+        mean, std = of_stream.mean, of_stream.std
         images: Tensor = batch['inputs']
-        styled = lab_style(denormalize(images, own.mean, own.std).clamp(0, 1), draws, self.noise)
-        return dict(batch, inputs=torch.cat((images, normalize(styled, own.mean, own.std))),
+        styled = lab_style(denormalize(images, mean, std).clamp(0, 1), draws, self.noise)
+        return dict(batch, inputs=torch.cat((images, normalize(styled, mean, std))),
                     data_samples=[*batch['data_samples'], *batch['data_samples']])

@@ -40,9 +40,11 @@ class LabeledUnlabeled(BaseMethod):
 
     # ------------------------------------------------------------------ networks
     def ema_pairs(self) -> dict[str, tuple[nn.Module, EMATeacher]]:
+        """``teacher``: the student and its average; empty without a teacher."""
         return {} if self.teacher is None else {'teacher': (self.student, self.teacher)}
 
     def networks(self) -> dict[str, nn.Module]:
+        """Networks that may be evaluated: the student and, where there is one, the teacher."""
         teacher = {} if self.teacher is None else {'teacher': self.teacher.module}
         return {'student': self.student, **teacher}
 
@@ -57,9 +59,10 @@ class LabeledUnlabeled(BaseMethod):
         something undoes them.
 
         Args:
-            why: What needs one for all streams.
-            undone_by: What undoes the normalization; empty where nothing does.
-            instead: What else the config may set, after a comma.
+            why: What needs one for all streams; the message's subject.
+            undone_by: Subject and verb, ``'strong views undo'``; empty where nothing undoes the
+                normalization, so that it need not be known.
+            instead: What else the config may set, ``', or set NAME=VALUE'``; empty for nothing.
 
         Raises:
             ValueError: There are several, or none that is known.
@@ -72,10 +75,10 @@ class LabeledUnlabeled(BaseMethod):
     # ------------------------------------------------------------------ pseudo-labels
     def valid_masks(self, batch: dict[str, dict], stream: str) -> Tensor:
         """Where unlabeled images are learned from: 1, and 0 on margins and padding; uint8 (B, H,
-        W), where the samples lie.
+        W), on the device of the samples' masks.
 
         Raises:
-            ValueError: A sample does not say so.
+            ValueError: A sample has no such mask (``valid_pseudo_mask``).
         """
         masks = []
         for sample in batch[stream]['data_samples']:
@@ -89,7 +92,9 @@ class LabeledUnlabeled(BaseMethod):
         return torch.stack(masks)
 
     def labeling_logits(self, images: Tensor) -> Tensor:
-        """Logits (B, C, H, W) of the network that makes pseudo-labels, in ``teacher_precision``."""
+        """Logits (B, C, H, W) for images (B, 3, H, W), normalized, of the network that makes
+        pseudo-labels, in ``teacher_precision``.
+        """
         with lower_precision(self.teacher_precision, images.device):
             return predict_logits(self.labeling_network, images)
 

@@ -65,7 +65,9 @@ def value_of(module: nn.Module, name: str) -> Any:
 
 
 def heads_of(network: nn.Module) -> Iterator[tuple[str, BaseDecodeHead]]:
-    """Built decode heads with losses, by the dotted key of their config; not the attention of HRDA.
+    """``(dotted key of its config, head)`` of every built decode head whose losses are used.
+
+    HRDA's attention is built as a head, with a loss it never uses: it is left out.
     """
     for name, module in network.named_modules():
         if 'scale_attention' not in name and None not in (value_of(
@@ -74,7 +76,8 @@ def heads_of(network: nn.Module) -> Iterator[tuple[str, BaseDecodeHead]]:
 
 
 def losses_of(head: BaseDecodeHead, path: str) -> Iterator[tuple[str, nn.Module]]:
-    """Loss modules of a head, by the dotted key of their config."""
+    """``(dotted key of its config, module)`` of every loss of a head; ``path`` is the head's key.
+    """
     several = isinstance(head.loss_decode, (nn.ModuleList, list, tuple))
     for i, loss in enumerate(head.loss_decode if several else [head.loss_decode]):
         yield (f'{path}.loss_decode.{i}' if several else f'{path}.loss_decode'), loss
@@ -138,6 +141,7 @@ def _probe(loss: nn.Module, where: str, head: BaseDecodeHead, weighted: bool, ow
     probe = copy.deepcopy(loss)  # some count their calls
 
     def value(weight: Optional[torch.Tensor]) -> float:
+        """The loss on the two maps, with a weight (B, H, W) per pixel, or None for none."""
         return float(probe(logits, labels, weight=weight, ignore_index=head.ignore_index))
 
     with torch.no_grad(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():

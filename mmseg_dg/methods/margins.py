@@ -20,14 +20,15 @@ def report_rows(stream: str, height: int, top: int, bottom: int, valid: Optional
     Args:
         stream: Of the crops.
         height: Of the crops.
-        top, bottom: Rows that are left out without ``valid``.
+        top, bottom: Rows at the top and at the bottom that are left out, where ``valid`` is None.
         valid: (B, H, W), 1 where pseudo-labels count; None: ``top`` and ``bottom`` say it.
     """
     if valid is None:
         share = (top + bottom) / height
         reason = f'ignore_top={top} and ignore_bottom={bottom} of {height}'
     else:
-        share = 1 - float((valid == 1).any(dim=-1).float().mean())  # over (B, H)
+        # a row counts if any of its pixels does: (B, H, W) -> (B, H) -> share of the rows
+        share = 1 - float((valid == 1).any(dim=-1).float().mean())
         reason = 'valid_pseudo_mask (margins and padding) of the first batch'
     advice = '' if share <= MANY_ROWS else (
         ': the network learns nothing of the target there. If your images have no bonnet, set the '

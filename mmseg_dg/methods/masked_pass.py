@@ -117,7 +117,7 @@ class MaskedPass(NamedTuple):
             ValueError: A block larger than the crop.
         """
         probability, strength = jitter
-        jitters = blurs = False
+        jitters = blurs = False  # whether images are jittered, and blurred
         if self.augment:
             jitters = bool(rng.numpy.uniform() > 1 - probability) and strength > 0
             # half of the passes are blurred (docs/behavior/mic.md)
@@ -151,15 +151,18 @@ class MaskedPass(NamedTuple):
         return batch_size if self.images == 'target' else 2 * (batch_size // 2)
 
     def select(self, source: Tensor, target: Tensor) -> Tensor:
-        """The entries of two batches (B, ...) that the pass takes: source first, then target."""
+        """The entries that the pass takes of two batches (B, ...), of images, labels or weights:
+        all of the target, or with ``images='both'`` the first B // 2 of the source and then the
+        first B // 2 of the target.
+        """
         if self.images == 'target':
             return target
         half = len(target) // 2
         return torch.cat([source[:half], target[:half]])
 
     def cover(self, images: Tensor, draws: MaskedDraws) -> Tensor:
-        """Images (B, 3, H, W), normalized, with masked blocks at the mean color; as they are with
-        mask tokens.
+        """Images (B, 3, H, W), normalized, with masked blocks at the mean color; same shape. With
+        ``mode='token'`` they stay as they are: the encoder masks (:meth:`tokens`).
         """
         if self.mode == 'token':
             return images
@@ -198,6 +201,6 @@ class MaskedPass(NamedTuple):
 
 
 def _kept(draws: MaskedDraws) -> Tensor:
-    """The drawn mask of what is kept."""
+    """The drawn mask of what stays visible, bool (B, 1, h, w)."""
     assert draws.kept is not None  # every draw has them
     return draws.kept

@@ -25,21 +25,32 @@ def has_scaler(optim_wrapper: Any) -> bool:
 
 
 def is_fused(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether every group is stepped by a fused kernel that can leave the step out by itself."""
+    """Whether every group is stepped by a fused kernel that can leave the step out by itself.
+
+    ``_step_supports_amp_scaling`` is the attribute by which torch's own loss scaler finds this out.
+    """
     return getattr(optimizer, '_step_supports_amp_scaling', False) and all(
         group.get('fused') for group in optimizer.param_groups)
 
 
 @contextmanager
 def gated(optimizer: torch.optim.Optimizer, gradients: list[Tensor], ok: Tensor) -> Iterator[None]:
-    """Inside, ``optimizer.step()`` takes no part of gradients where ``ok`` (bool 0-d, on the
-    device) is False.
+    """Inside, ``optimizer.step()`` uses no gradient if ``ok`` (bool 0-d, on the device) is False;
+    the host does not read it.
 
-    Fused optimizers leave the whole step out. Others step with gradients of zero: they stay finite,
-    but weight decay and momentum move them, which only a run that is about to stop may ignore.
+    Fused optimizers leave the whole step out. Others step with gradients of zero: parameters stay
+    finite, but weight decay and momentum move them, which only a run that is about to stop may
+    ignore.
+
+    Args:
+        optimizer: Its ``step`` is called inside.
+        gradients: All gradients that it reads, of any shape; set to 0 in place if ``ok`` is False
+            and the optimizer is not fused.
+        ok: Whether the step may be taken.
     """
     if is_fused(optimizer):
-        vars(optimizer)['found_inf'] = (~ok).float()  # fused optimizers read it
+        # where torch's loss scaler leaves its flag: fused kernels change nothing if it is 1
+        vars(optimizer)['found_inf'] = (~ok).float()
         try:
             yield
         finally:

@@ -1,6 +1,6 @@
 """What the semi-supervised methods share: streams, weak and strong views, CutMix, pseudo-labels.
 
-Shapes: B images, C classes, H x W pixels.
+Shapes: B images, C classes, H x W pixels, h x w places of a smaller map.
 """
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -166,6 +166,9 @@ class SemiSupervised(LabeledUnlabeled):
         }
 
     def before_training(self) -> None:
+        """Besides the base's last checks: all streams are normalized alike, and strong views, which
+        undo it, know how.
+        """
         super().before_training()
         self.check_normalization('semi-supervised training',
                                  'strong views undo' if self.num_views else '')
@@ -182,18 +185,24 @@ class SemiSupervised(LabeledUnlabeled):
             return [[draw_strong_view(rng, **self.strong_view) for _ in range(count)]
                     for _ in range(self.num_views)]
 
-        own = views()
-        mix = views() if self.reads_mix_stream else []
+        # in this order, so that recorded runs can be repeated
+        own_views = views()
+        mix_views = views() if self.reads_mix_stream else []
         boxes = [] if self.cutmix is None else [[
             draw_cutmix_box(size, rng, **self.cutmix) for _ in range(count)
         ] for _ in range(self.num_views)]
-        return SemiDraws(views=own, mix_views=mix, boxes=boxes)
+        return SemiDraws(views=own_views, mix_views=mix_views, boxes=boxes)
 
     # ------------------------------------------------------------------ batches
     def check_step(self, batch: dict[str, dict]) -> None:
-        """Raise ValueError where crops of the streams do not go together, or a teacher would be
-        wrong silently.
+        """Refuse a batch or settings with which a step would fail, or be wrong in silence.
+
+        Raises:
+            ValueError: Crops or batch sizes of the streams that do not go together, or a teacher
+                whose BatchNorm statistics would never follow the student.
         """
+        # set by EMAUpdateHook; evaluation mode, in which pseudo-labels are made, normalizes with
+        # running statistics, and 'batch' does not take these over from the student
         if self.teacher is not None and self.teacher.buffer_policy == 'batch':
             raise ValueError(
                 "EMAUpdateHook(buffers='batch') would leave the teacher's BatchNorm at its initial "
@@ -201,7 +210,7 @@ class SemiSupervised(LabeledUnlabeled):
                 "made: set buffers='average'")
         shapes = {name: tuple(batch[name]['inputs'].shape) for name in self.streams}
         labeled, unlabeled = shapes[self.labeled_stream], shapes[self.unlabeled_stream]
-        if labeled[1:] != unlabeled[1:]:
+        if labeled[1:] != unlabeled[1:]:  # (3, H, W); the numbers of images may differ
             raise ValueError('labeled and unlabeled images pass the network together, but their '
                              f'crops are {labeled[2:]} and {unlabeled[2:]}: use one crop size for '
                              'all streams')
@@ -214,12 +223,17 @@ class SemiSupervised(LabeledUnlabeled):
                              'same dataset and batch_size')
 
     def valid_mask(self, batch: dict[str, dict], stream: str) -> Tensor:
-        """Where unlabeled images are not padding; bool (B, H, W), on the device of the images."""
+        """Where unlabeled images are learned from (no padding, no margins); bool (B, H, W), on the
+        device of the images.
+        """
         return self.valid_masks(batch, stream).to(batch[stream]['inputs'].device) == 1
 
     @torch.no_grad()
     def strong_images(self, images: Tensor, views: Sequence[StrongView]) -> Tensor:
-        """One strong view of each image; normalized (B, 3, H, W) in and out."""
+        """One strong view of each image; normalized (B, 3, H, W) in and out.
+
+        ``views`` are the drawn parameters, one per image.
+        """
         mean, std = self.data_preprocessor.mean, self.data_preprocessor.std
         plain = denormalize(images, mean, std).clamp(0, 1)
         return normalize(torch.stack([apply_strong_view(x, view) for x, view in zip(plain, views)]),
@@ -231,10 +245,11 @@ class SemiSupervised(LabeledUnlabeled):
         result = []
         for k in range(self.num_views):
             images = self._strong_view(batch[self.unlabeled_stream]['inputs'], k, draws.views[k])
+            # one box or None per image
             boxes = draws.boxes[k] if self.cutmix is not None else ()
             if any(box is not None for box in boxes):
                 if self.reads_mix_stream:
-                    # an image without a box pastes nothing: its partner is left unchanged
+                    # of a partner without a box nothing is pasted: an empty StrongView saves work
                     views = [
                         StrongView() if box is None else view
                         for box, view in zip(boxes, draws.mix_views[k])
@@ -248,8 +263,8 @@ class SemiSupervised(LabeledUnlabeled):
         return result
 
     def _strong_view(self, images: Any, number: int, views: Sequence[StrongView]) -> Any:
-        """Strong view ``number`` as drawn; of cached features the one that was drawn before they
-        were encoded.
+        """Strong view ``number`` (from 0) of images (B, 3, H, W), made with the parameters
+        ``views``; of cached features the encoded view that was drawn and kept before training.
         """
         if isinstance(images, EncodedImages):
             return images.variants[f'strong{number + 1}']
@@ -259,6 +274,15 @@ class SemiSupervised(LabeledUnlabeled):
                       draws: SemiDraws) -> list[PseudoLabels]:
         """Pseudo-labels of each strong view: labels, confidence and padding are pasted like the
         images.
+
+        Args:
+            own: (B, H, W), of the unlabeled images, into which CutMix pastes.
+            mix: (B, H, W), of the mix stream's images, which are pasted; not needed without that
+                stream or where nothing is pasted.
+            draws: With the boxes.
+
+        Returns:
+            One per view, (B, H, W).
         """
         assert own is not None  # an earlier pass has left them
         if not self.pastes(draws):
@@ -288,8 +312,11 @@ class SemiSupervised(LabeledUnlabeled):
         return pseudo_labels_from(logits, self.valid_mask(batch, stream))
 
     def remember(self, own: PseudoLabels, state: StepState) -> PassResult:
-        """Leave the pseudo-labels for later passes, hooks and pictures; returns the share that is
-        learned from.
+        """Leave the pseudo-labels (B, H, W) of the unlabeled images for later passes, hooks and
+        pictures.
+
+        Returns:
+            No loss; as a log value the share of confident pixels among those that are not padding.
         """
         mask = own.mask(self.threshold)
         state.own_pseudo = own
@@ -297,12 +324,16 @@ class SemiSupervised(LabeledUnlabeled):
         return self.leave_pseudo_labels(own.label, mask.float(), share, state)
 
     def remember_strong(self, images: Tensor, target: PseudoLabels, state: StepState) -> None:
-        """Leave the first strong view (B, 3, H, W) and what it is compared with for pictures."""
+        """Leave the first strong view, normalized (B, 3, H, W), and the pseudo-labels that it is
+        compared with, for pictures of the step.
+        """
         state.mixed_image, state.mixed_label = images, target.label
         state.mixed_weight = target.mask(self.threshold).float()
 
     def full_size(self, logits: Any, images: Tensor) -> Tensor:
-        """A head's logits, (B, C, H, W) at the size of the images."""
+        """A head's logits (B, C, h, w) enlarged to the size of images (B, 3, H, W): (B, C, H, W),
+        at least float32. Of a head that gives several maps (DAHead) the first, which predicts.
+        """
         head = self.student.decode_head
         return F.interpolate(at_least_float32(main_logits(logits)), size=images.shape[-2:],
                              mode='bilinear', align_corners=head.align_corners)
@@ -322,16 +353,16 @@ class SemiSupervised(LabeledUnlabeled):
         """
         count = len(labels)
 
-        def first(value: Any) -> Any:
+        def of_labeled(value: Any) -> Any:
             """The part of a tensor, or of each tensor of a list, that is of the labeled images."""
             return value[:count] if isinstance(value, Tensor) else [x[:count] for x in value]
 
-        own = first(features)
-        logits = first(decoded.logits)
+        labeled_features = of_labeled(features)
+        logits = of_labeled(decoded.logits)
         terms = head_result(self.student.decode_head, logits, labels).prefixed('decode')
-        terms = terms.joined(*auxiliary_losses(self.student, own, labels))
-        fused = None if decoded.features is None else first(decoded.features)
-        return NetworkLosses(terms, [own], main_logits(logits), fused)
+        terms = terms.joined(*auxiliary_losses(self.student, labeled_features, labels))
+        fused = None if decoded.features is None else of_labeled(decoded.features)
+        return NetworkLosses(terms, [labeled_features], main_logits(logits), fused)
 
     def decoded(self, features: Sequence[Tensor]) -> Decoded:
         """What the student's head gives for encoder maps (B, C_i, h_i, w_i)."""

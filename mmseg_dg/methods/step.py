@@ -52,13 +52,13 @@ class _StepValues:
         self.logs: dict[str, list[Tensor]] = {}
 
     def add(self, result: PassResult) -> None:
-        """Collect losses and logs of a pass by name, each as its mean."""
+        """Collect losses and logs of a pass by name, detached, each as the mean of its elements."""
         for ours, theirs in ((self.losses, result.losses), (self.logs, result.logs)):
             for name, value in theirs.items():
                 ours.setdefault(name, []).append(value.detach().mean())
 
     def merged(self) -> dict[str, Tensor]:
-        """One value per name, and ``loss``, the sum of the losses.
+        """One 0-d value per name, and ``loss``, the sum of the losses.
 
         Losses as they enter the step's gradient, divided by the number of micro-batches; logs
         averaged over where they occurred: a method may log a value in some micro-batches only
@@ -101,19 +101,21 @@ def run_step(method: Any, data: Any, optim_wrapper: OptimWrapper, draws: Any = N
             step.
     """
     context = context or StepContext.from_global_state()
-    parts = _micro_batches(data, draws)
+    micro_batches = _micro_batches(data, draws)
     watch = watch or FiniteWatch()
-    values = _StepValues(len(parts))
+    values = _StepValues(len(micro_batches))
     method.recorder.record = None
     optim_wrapper.zero_grad()
     check = watch.begin(method, optim_wrapper, context.iteration)
-    for number, (part, part_draws) in enumerate(parts):
+    for number, (part, part_draws) in enumerate(micro_batches):
+        # True: as in training, padded to a common size
         batch = method.data_preprocessor(part, True) if preprocess else part
         check.see_batch(batch)
         if watch.images_refused(check):
             break
         _run_passes(method, batch, part_draws, number, context, optim_wrapper, values, check,
                     on_backward)
+    # no values: the first micro-batch was refused before any pass, in every process alike
     if sync_gradients is not None and (values.losses or values.logs):
         sync_gradients()
     skipped = watch.step(check, optim_wrapper, partial(_step, optim_wrapper))
@@ -126,7 +128,11 @@ def run_step(method: Any, data: Any, optim_wrapper: OptimWrapper, draws: Any = N
 
 
 def _micro_batches(data: Any, draws: Any) -> list[tuple[dict, Any]]:
-    """Each micro-batch with its recorded draws, or None.
+    """Each micro-batch with its recorded draws; with None where the step is to draw them.
+
+    Args:
+        data: One micro-batch, or a list of them.
+        draws: Recorded draws, one per micro-batch; what is no list (None too) is for all of them.
 
     Raises:
         ValueError: Another number of draws than of micro-batches.
@@ -141,7 +147,16 @@ def _micro_batches(data: Any, draws: Any) -> list[tuple[dict, Any]]:
 def _run_passes(method: Any, batch: dict, draws: Any, number: int, context: StepContext,
                 optim_wrapper: OptimWrapper, values: _StepValues, check: StepCheck,
                 on_backward: Optional[OnBackward]) -> None:
-    """All passes of micro-batch ``number``; the state they share is let go at the end."""
+    """All passes of micro-batch ``number``; the state they share is let go at the end.
+
+    Args:
+        method, context, optim_wrapper, on_backward: As of :func:`run_step`.
+        batch: The micro-batch, preprocessed.
+        draws: Recorded ones, or None to draw them here.
+        number: Of the micro-batch, from 0; the first one alone is recorded for hooks.
+        values: Gets losses and logs of every pass.
+        check: Is told the losses of every pass, and whether gradients are finite after it.
+    """
     if draws is None:
         draws = method.draw_step(batch, StepGenerator(context.derive('draws', number)))
     # dropout and the like inside passes: the same whether draws are fresh or recorded
@@ -200,4 +215,5 @@ def _step(optim_wrapper: OptimWrapper) -> bool:
 
 
 def _sum(values: list[Tensor]) -> Tensor:
+    """Sum of at least one tensor; no 0 is added to the first."""
     return sum(values[1:], values[0])

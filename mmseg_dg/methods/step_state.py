@@ -33,6 +33,7 @@ class StepContext:
     total: Optional[int] = None
 
     def derive(self, *purpose: Any) -> int:
+        """A seed for one purpose (words and numbers) in this step of this process."""
         return derive_seed(self.seed, self.rank, self.iteration, *purpose)
 
     @classmethod
@@ -158,7 +159,7 @@ class StepRecorder:
         self._readers.add(reader)
 
     def release(self, reader: str) -> None:
-        """``reader`` needs it no more."""
+        """Give the record back, which ``reader`` has read; it is dropped with the last reader."""
         self._readers.discard(reader)
         if not self._readers:
             self.record = None

@@ -86,10 +86,11 @@ class Supervised(AlignmentMixin, BaseMethod):
         if feature_distance is not None and feature_distance.get('type') == PROJECTED:
             self.projected_distance = MODELS.build(feature_distance)
         elif feature_distance is not None:
-            # 19, of Cityscapes, for a segmentor that does not say
+            # 19, of Cityscapes, for a segmentor without the attribute
             num_classes = getattr(self.student, 'num_classes', 19)
             self.feature_distance = MODELS.build(
                 dict(dict(type='FeatureDistance', num_classes=num_classes), **feature_distance))
+            # the frozen encoder of the distance; ``sync_copies`` fills it with pretrained weights
             self.imnet = deepcopy(self.student.backbone).requires_grad_(False)
 
     # ------------------------------------------------------------------ passes
@@ -132,17 +133,17 @@ class Supervised(AlignmentMixin, BaseMethod):
             result = self.source_losses(images, labels, box)
             aligned = self.align(state, result, labels, pass_follows=pass_follows,
                                  seed=draws.alignment_seed, ahead=ahead)
-            found = result.terms.joined(aligned).prefixed(self.source_stream)
+            terms = result.terms.joined(aligned).prefixed(self.source_stream)
             if joint:
-                found = found.joined(self.distance_loss(result.features, images, labels, box,
+                terms = terms.joined(self.distance_loss(result.features, images, labels, box,
                                                         state))
             elif self.feature_distance is not None:
                 state.source_features = result.features  # ``distance`` below reads them
             elif self.takes_projected_distance('source'):
-                found = found.joined(
+                terms = terms.joined(
                     self.projected_loss(self.source_stream, result.features[0], images))
             # an alignment term may let them wait for the pass that follows
-            return self.hold_losses(state, found)
+            return self.hold_losses(state, terms)
 
         def distance() -> PassResult:
             """The feature distance, on what the segmentation pass left."""
@@ -164,8 +165,18 @@ class Supervised(AlignmentMixin, BaseMethod):
 
     def distance_loss(self, features: list, images: Tensor, labels: Tensor, box: Optional[CropBox],
                       state: StepState) -> PassResult:
-        """Feature distance of the source pass, images (B, 3, H, W) with labels (B, H, W), under
-        the log name of the official code's term.
+        """Feature distance of the source pass to the frozen encoder.
+
+        Args:
+            features: Of the student, as :attr:`NetworkLosses.features`: for each scale a sequence
+                of maps (B, C, h, w).
+            images: Normalized, (B, 3, H, W).
+            labels: (B, H, W) int64, 255 ignored.
+            box: Detail crop (y1, y2, x1, x2) of the pass, for networks that have one.
+            state: Of the step; gets ``distance_mask``, which cells of the first scale counted.
+
+        Returns:
+            The weighted distance as ``<stream>.loss_feature_distance``.
         """
         assert self.feature_distance is not None and self.imnet is not None
         scale = self.feature_distance.scale
@@ -175,35 +186,47 @@ class Supervised(AlignmentMixin, BaseMethod):
                                            crop_box=box if scale == 'all' else None)
         ours = distance_maps(self.student, features, labels, scale, crop_box=box)
         theirs = distance_maps(self.student, reference, labels, scale, crop_box=box)
-        regions = [self.distance_region(a, b, region) for (a, region), (b, _) in zip(ours, theirs)]
+        # one entry per scale: (last map, labels of the same region)
+        regions = [
+            self.distance_region(maps, reference_maps, region_labels)
+            for (maps, region_labels), (reference_maps, _) in zip(ours, theirs)
+        ]
         value, mask = self.feature_distance(regions, reduce_count=self.mean_over_processes())
-        if mask is not None:
+        if mask is not None:  # None: every cell counts
             state.distance_mask = mask
         return PassResult({f'{self.source_stream}.loss_feature_distance': value})
 
     def takes_projected_distance(self, images: str) -> bool:
-        """Whether there is a distance in a learned projection on ``'source'`` or ``'target'``
-        images.
+        """Whether there is a distance in a learned projection, and it is taken on these images:
+        ``'source'`` or ``'target'``.
         """
         return self.projected_distance is not None and images in self.projected_distance.images
 
     def projected_loss(self, stream: str, features: Sequence[Tensor], images: Tensor) -> PassResult:
-        """Distance of the student's last map (B, C, h, w) to the frozen encoder's on images (B,
-        3, H, W), under the log name of a feature distance.
+        """Distance in a learned projection, weighted, as ``<stream>.loss_feature_distance``.
+
+        Args:
+            stream: Name of the images' stream, for the log.
+            features: The student's maps, (B, C_i, h_i, w_i) each; the last one is compared.
+            images: Normalized (B, 3, H, W), which the term's own frozen encoder reads.
         """
-        assert self.projected_distance is not None  # takes_projected_distance
+        assert self.projected_distance is not None  # callers ask takes_projected_distance first
         value = self.projected_distance(features[-1], images)
         return PassResult({f'{stream}.loss_feature_distance': value})
 
     def distance_region(self, features: Tensor, reference: Tensor,
                         labels: Tensor) -> DistanceRegion:
-        """One scale of the feature distance, features and reference (B, C, h, w), labels (B, H,
-        W); subclasses whose student sees images several times repeat the rest.
+        """What is compared on one scale: ``features`` of the student and ``reference``, those of
+        the frozen encoder, both (B, C, h, w), and labels (B, H, W) of the same region.
+
+        Subclasses whose student sees every image several times repeat reference and labels here.
         """
         return DistanceRegion(features, reference, labels)
 
     def mean_over_processes(self) -> Optional[Callable[[Tensor], Tensor]]:
-        """The mean of a count (0-d) over processes, where statistics are shared; else None."""
+        """A function from this process's count (0-d) to the mean count of all processes, where
+        statistics are shared (``sync_statistics``); else None.
+        """
         if not self.sync_statistics or get_world_size() == 1:
             return None
 
@@ -217,12 +240,14 @@ class Supervised(AlignmentMixin, BaseMethod):
 
     # ------------------------------------------------------------------ modes and weights
     def train(self, mode: bool = True) -> 'Supervised':
+        """Training mode; the frozen encoder of the feature distance stays in evaluation mode."""
         super().train(mode)
-        if self.imnet is not None:  # mmseg backbones return None from train()
+        if self.imnet is not None:  # ``super().train`` has put it into training mode, too
             nn.Module.eval(self.imnet)
         return self
 
     def init_weights(self) -> None:
+        """Initialize the method, and the encoder of a projected distance from its own file."""
         super().init_weights()
         if self.projected_distance is not None:
             check_pretrained(self.projected_distance)
@@ -260,6 +285,7 @@ class Supervised(AlignmentMixin, BaseMethod):
 
 
 def _is_pretrained(backbone: nn.Module) -> bool:
+    """Whether an encoder's ``init_cfg`` (one config, or several) names a weight file."""
     init_cfg = getattr(backbone, 'init_cfg', None)
     configs = init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg]
     return any(c is not None and str(c.get('type', '')).endswith('Pretrained') for c in configs)

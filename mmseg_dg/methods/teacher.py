@@ -15,6 +15,7 @@ from mmseg_dg.utils.frozen import frozen_names
 
 #: How a teacher's BatchNorm layers normalize, and where their running statistics come from.
 BUFFER_POLICIES = ('batch', 'own', 'copy', 'average')
+#: Names of the classes of stochastic depth in any library, or of base classes of theirs.
 _STOCHASTIC_DEPTH = {'DropPath', 'StochasticDepth'}
 
 
@@ -55,21 +56,23 @@ class EMATeacher(BaseAveragedModel):
 
     #: A default for the base class's __init__, which may set the mode before this one is set.
     buffer_policy = 'batch'
+    #: Of :func:`_update_running_statistics`, on the BatchNorm layers of policy ``'own'``.
     _hooks: tuple[RemovableHandle, ...] = ()
 
     def __init__(self, model: nn.Module, beta: float = 0.999, ramp: bool = True,
                  buffers: str = 'batch', debias: bool = False) -> None:
+        # buffers are this class's matter: the base class only copies the module and makes ``steps``
         super().__init__(model, update_buffers=False)
         self.configure(beta, ramp, buffers, debias)
 
     def configure(self, beta: float, ramp: bool, buffers: str, debias: bool = False) -> None:
-        """Set what one ``EMAUpdateHook`` configures, after a check of the values.
+        """Set what ``EMAUpdateHook`` configures before training, after a check of the values.
 
         Args:
-            beta: Weight of the average in an update.
-            ramp: Whether it begins lower and rises with the number of updates.
+            beta: Weight of the old average in an update.
+            ramp: Whether this weight begins at 0 and rises with the number of updates up to beta.
             buffers: One of ``BUFFER_POLICIES``.
-            debias: Whether the first values are taken out of the average again (as Adam does).
+            debias: Whether the bias toward the initial weights is divided out (as Adam does).
 
         Raises:
             ValueError: A value out of range, or two that exclude each other.
@@ -86,16 +89,21 @@ class EMATeacher(BaseAveragedModel):
         self.beta, self.ramp, self.buffer_policy, self.debias = beta, ramp, buffers, debias
 
     def beta_at(self, step: int) -> float:
-        """The weight of the old average in update number ``step`` (0-based)."""
-        if self.debias and self.beta > 0:
-            # (a (1 - b^(t+1)) b + (1 - b) s) / (1 - b^(t+2)): still one weight for the old average
+        """The weight of the old average in update number ``step`` (0-based); the source's is 1
+        minus it.
+        """
+        if self.debias and self.beta > 0:  # with beta 0 every update copies: there is no bias
+            # with b = beta, a the old average, s the source and t the step, the new average is
+            # (b (1 - b^(t+1)) a + (1 - b) s) / (1 - b^(t+2)), so that a has the weight below;
+            # expm1 is exact also for a beta close to 1
             log = math.log(self.beta)
             return self.beta * math.expm1((step + 1) * log) / math.expm1((step + 2) * log)
         return min(1.0 - 1.0 / (step + 1), self.beta) if self.ramp else self.beta
 
     def avg_func(self, averaged_param: Tensor, source_param: Tensor, steps: int) -> None:
-        """One tensor of any shape, in place: mmengine's interface to what
-        :meth:`update_parameters` does with all of them.
+        """Move one average of any shape toward its source, in place, in update number ``steps``.
+
+        mmengine's interface; :meth:`update_parameters`, which is used here, moves all at once.
         """
         self._blend([averaged_param], [source_param], self.beta_at(int(steps)))
 
@@ -125,39 +133,41 @@ class EMATeacher(BaseAveragedModel):
             # floating-point buffers are averaged with policy 'average'; the rest (counts, or all
             # buffers with 'copy') are copied
             buffers = dict(model.named_buffers())
-            averaged = [(b, buffers[name]) for name, b in self.module.named_buffers()
-                        if name not in frozen]
-            floats = [x for x in averaged
+            buffer_pairs = [(b, buffers[name]) for name, b in self.module.named_buffers()
+                            if name not in frozen]
+            floats = [x for x in buffer_pairs
                       if x[0].is_floating_point()] if self.buffer_policy == 'average' else []
             self._blend([a for a, _ in floats], [b for _, b in floats], beta, skip)
-            done = {id(a) for a, _ in floats}
-            for ours, theirs in averaged:
-                if id(ours) not in done:
+            blended = {id(a) for a, _ in floats}
+            for ours, theirs in buffer_pairs:
+                if id(ours) not in blended:
                     ours.copy_(theirs if skip is None else torch.where(skip, ours, theirs))
         self.steps += 1 if skip is None else (~skip).to(self.steps.dtype)
 
     def _paired(self, model: nn.Module) -> tuple[set[str], list[Tensor], list[Tensor]]:
-        """What an update of ``model`` touches: a walk over all modules, made once for a source.
+        """What an update from ``model`` touches; found by a walk over all modules, which is made
+        again only for another source.
 
-        A method may wrap the same parts anew for each update (DeFT's encoder), so that it is the
-        parts that are compared.
+        A method may wrap the same parts anew for each update (DeFT's encoder), so that not
+        ``model`` but its children tell whether it is the source of the last walk.
 
         Returns:
-            Names that are not averaged (frozen), and parameters of the average and of ``model``
-            side by side.
+            Names that are not averaged (frozen), then the other parameters of the average and those
+            of ``model``, two lists in the same order.
         """
         parts = tuple(model.children()) or (model, )
-        known: Any = self.__dict__.get('_pairs')
-        if known is None or len(known[0]) != len(parts) or any(a is not b
-                                                               for a, b in zip(known[0], parts)):
+        # (children of the source, and the three results)
+        walk: Any = self.__dict__.get('_pairs')
+        if walk is None or len(walk[0]) != len(parts) or any(a is not b
+                                                             for a, b in zip(walk[0], parts)):
             source = dict(model.named_parameters())
             frozen = frozen_names(model)  # an average of equal values would drift by rounding
             pairs = [(p, source[name]) for name, p in self.module.named_parameters()
                      if name not in frozen]
-            known = parts, frozen, [a for a, _ in pairs], [b for _, b in pairs]
+            walk = parts, frozen, [a for a, _ in pairs], [b for _, b in pairs]
             # past nn.Module's __setattr__, which would make the source's parts submodules
-            self.__dict__['_pairs'] = known
-        _, frozen, averages, sources = known
+            self.__dict__['_pairs'] = walk
+        _, frozen, averages, sources = walk
         return frozen, averages, sources
 
     def _beta_on_device(self) -> Tensor:
@@ -177,16 +187,18 @@ class EMATeacher(BaseAveragedModel):
 
         Args:
             averages, sources: Of equal shapes.
-            beta: Weight of the averages; with ``skip`` a 0-d tensor.
+            beta: Weight of the averages; a 0-d tensor if, and only if, ``skip`` is given: the host
+                then reads neither.
             skip: bool 0-d: where it is True, averages stay as they are whatever the sources hold.
         """
         if not averages:
             return
         if isinstance(beta, Tensor):
-            assert skip is not None  # the host waits for neither
-            where = {id(a): b for a, b in zip(averages, sources)}
-            for bucket in buckets(averages):
-                old, new = flat(bucket), flat([where[id(a)].to(a.dtype) for a in bucket])
+            assert skip is not None
+            source_of = {id(a): b for a, b in zip(averages, sources)}
+            for bucket in buckets(averages):  # averages of one type and device, joined: few kernels
+                old, new = flat(bucket), flat([source_of[id(a)].to(a.dtype) for a in bucket])
+                # with beta 0 a copy, also where the average holds infinities (0 * inf is NaN)
                 mean = torch.where(beta == 0, new, old * beta + new * (1.0 - beta))
                 scatter(torch.where(skip, old, mean), bucket)
             return
@@ -222,12 +234,13 @@ class EMATeacher(BaseAveragedModel):
                                                         for c in type(module).__mro__}:
                 module.eval()
             elif isinstance(module, _BatchNorm) and policy != 'batch':
+                # before it is put into evaluation mode, in which a layer moves no statistics itself
                 if policy == 'own' and module.training and module.track_running_stats:
                     self._hooks += (module.register_forward_pre_hook(_update_running_statistics), )
                 module.eval()
 
     def forget_statistics_hooks(self) -> None:
-        """Stop policy ``'own'`` from moving running statistics."""
+        """Stop policy ``'own'`` from moving running statistics, until :meth:`set_teacher_mode`."""
         for handle in self._hooks:
             handle.remove()
         self._hooks = ()
@@ -235,8 +248,8 @@ class EMATeacher(BaseAveragedModel):
 
 @torch.no_grad()
 def _update_running_statistics(module: _BatchNorm, inputs: tuple) -> None:
-    """Fold the batch into the running statistics before they normalize (BatchNorm policy
-    ``'own'``).
+    """Forward pre-hook: fold the batch into a layer's running statistics, as its training mode
+    would, before they normalize this batch (BatchNorm policy ``'own'``).
     """
     x = at_least_float32(inputs[0])  # images, channels, and perhaps height and width
     dims = [d for d in range(x.dim()) if d != 1]  # all but the channels
@@ -250,6 +263,6 @@ def _update_running_statistics(module: _BatchNorm, inputs: tuple) -> None:
     if momentum is None:  # cumulative average
         momentum = 1.0 / float(seen)
     mean = x.mean(dims)
-    variance = x.var(dims, unbiased=count > 1)
+    variance = x.var(dims, unbiased=count > 1)  # of one value the unbiased one would be NaN
     mean_so_far.lerp_(mean.to(mean_so_far), momentum)
     variance_so_far.lerp_(variance.to(variance_so_far), momentum)

@@ -20,7 +20,7 @@ class TensorList(NamedTuple):
 
     @classmethod
     def of(cls, method: nn.Module) -> 'TensorList':
-        """Those of ``method`` as it is now."""
+        """The list of ``method``, by a walk over its modules as they are now."""
         parameters = list(method.named_parameters())
         return cls(parameters, [m for m in method.modules() if m._buffers],
                    any(p.is_cuda for _, p in parameters))

@@ -19,6 +19,7 @@ from mmseg_dg.weights.shipped import PREFIX, shipped_file
 
 #: Entry of a state dict that says which file the left-out tensors are in: bytes of JSON, uint8.
 RECORD = 'frozen_file'
+#: What a checkpoint may hold: everything, or all but the frozen part of encoders.
 SAVE = ('whole', 'trained')
 
 
@@ -35,23 +36,25 @@ def check_recordable(method: BaseModel) -> None:
             "save='trained' leaves a frozen encoder out of checkpoints, but no encoder is frozen: "
             "set trainable='none' or 'adapters' of the encoder, or save='whole'")
     for path, encoder in frozen:
-        # the file is read into a copy, and every frozen tensor compared
         if _file_of(encoder) is None:
             raise ValueError(
                 f"save='trained': the frozen encoder {path} ({type(encoder).__name__}) started "
                 "from no weight file and could never be read again: set its "
                 "init_cfg=dict(type='Pretrained', checkpoint=...), or save='whole'")
+        # read the file into a copy, and compare every frozen tensor
         file, prefix = _known_file_of(encoder)
         fresh = copy.deepcopy(encoder)
         _read(fresh, file, prefix)
-        now, then = encoder.state_dict(), fresh.state_dict()
-        others = [name for name in encoder.frozen_names() if not torch.equal(now[name], then[name])]
-        if others:
+        now, in_file = encoder.state_dict(), fresh.state_dict()
+        differing = [
+            name for name in encoder.frozen_names() if not torch.equal(now[name], in_file[name])
+        ]
+        if differing:
             raise ValueError(
-                f"save='trained': {len(others)} frozen tensors of {path} ({others[0]}, ...) are "
-                f'not those of {file}, the file of its init_cfg: load_from has filled them, and a '
-                "checkpoint without them could not be read again. Use save='whole', or give the "
-                "encoder's init_cfg the file with these values")
+                f"save='trained': {len(differing)} frozen tensors of {path} ({differing[0]}, ...) "
+                f'are not those of {file}, the file of its init_cfg: load_from has filled them, '
+                "and a checkpoint without them could not be read again. Use save='whole', or give "
+                "the encoder's init_cfg the file with these values")
 
 
 def leave_frozen_out(method: BaseModel, state: MutableMapping[str, Tensor]) -> int:
@@ -60,7 +63,8 @@ def leave_frozen_out(method: BaseModel, state: MutableMapping[str, Tensor]) -> i
 
     Args:
         method: The method; the weight file of a frozen encoder is that of its ``init_cfg``.
-        state: Changed in place; a record of the file (path, prefix, SHA-256) is added per encoder.
+        state: Tensors of any shape by name; changed in place. A record of the file (path, prefix,
+            SHA-256) is added per encoder.
 
     Returns:
         How many tensors were left out.
@@ -70,10 +74,11 @@ def leave_frozen_out(method: BaseModel, state: MutableMapping[str, Tensor]) -> i
         file, prefix = _known_file_of(encoder)
         for name in encoder.frozen_names():
             # an average may hold other values than the student's: those stay in the checkpoint
-            kept = state.get(f'student.{path}.{name}')
-            for place in _copies(method):
+            # (the student comes first among the places; its own value is held here)
+            of_student = state.get(f'student.{path}.{name}')
+            for place in _places(method):
                 key = f'{place}.{path}.{name}'
-                if key in state and kept is not None and torch.equal(state[key], kept):
+                if key in state and of_student is not None and torch.equal(state[key], of_student):
                     del state[key]
                     count += 1
         on_disk = _on_disk(file)
@@ -89,7 +94,7 @@ def restore_frozen(method: BaseModel, state: MutableMapping[str, Tensor]) -> Non
 
     Args:
         method: The method that loads; its encoders are read from their files on the way.
-        state: Changed in place.
+        state: Tensors of any shape by name; changed in place.
 
     Raises:
         CheckpointError: The file is not there, or is another one; the message has its name and
@@ -98,7 +103,7 @@ def restore_frozen(method: BaseModel, state: MutableMapping[str, Tensor]) -> Non
     for key in [key for key in state if key.endswith(f'.{RECORD}')]:
         # uint8 tensor of JSON under student.<path of the encoder>.<RECORD>, see leave_frozen_out
         record = json.loads(bytes(state.pop(key).tolist()))
-        path = key[len('student.'):-len(RECORD) - 1]
+        path = key[len('student.'):-len(f'.{RECORD}')]
         encoder = encoders_in(method.student).get(path)
         if encoder is None or encoder.trainable == 'all':
             raise CheckpointError(
@@ -106,12 +111,12 @@ def restore_frozen(method: BaseModel, state: MutableMapping[str, Tensor]) -> Non
                 'not: give the config it was trained with')
         file = _find(path, record, _file_of(encoder))
         _read(encoder, file, record['prefix'])
-        own, ours = encoder.state_dict(), set(method.state_dict())
-        for place in _copies(method):
+        values, expected = encoder.state_dict(), set(method.state_dict())
+        for place in _places(method):
             for name in encoder.frozen_names():
-                whole = f'{place}.{path}.{name}'
-                if whole in ours and whole not in state:
-                    state[whole] = own[name]
+                key_of_place = f'{place}.{path}.{name}'
+                if key_of_place in expected and key_of_place not in state:
+                    state[key_of_place] = values[name]
         print_log(
             f'the frozen part of {path} comes from {file} (SHA-256 {record["sha256"][:8]}...)',
             logger='current')
@@ -122,7 +127,7 @@ def _find(path: str, record: dict, configured: Optional[tuple]) -> str:
 
     Args:
         path: Of the encoder within the network, for the message.
-        record: ``file`` (where it lay) and ``sha256``.
+        record: ``file`` (where it lay when the checkpoint was written) and ``sha256``.
         configured: What the encoder's ``init_cfg`` says, ``(file, prefix)``, or None.
 
     Returns:
@@ -142,19 +147,22 @@ def _find(path: str, record: dict, configured: Optional[tuple]) -> str:
             if digest == wanted:
                 return place
             wrong.append(f'{place} has {digest}')
-    found = f', which is not there (in {os.getcwd()})'
+    reason = f', which is not there (in {os.getcwd()})'
     if wrong:
-        found = f'; {" and ".join(wrong)}, another file'
+        reason = f'; {" and ".join(wrong)}, another file'
     raise CheckpointError(
         f'this checkpoint holds the trained part only; the frozen part of {path} is in '
-        f'{record["file"]} with SHA-256 {wanted}{found}. Put that file there, or give its path as '
+        f'{record["file"]} with SHA-256 {wanted}{reason}. Put that file there, or give its path as '
         "checkpoint of the encoder's init_cfg")
 
 
 def _read(encoder: Any, file: str, prefix: Optional[str]) -> None:
     """Load ``file`` into the encoder as it is read when a run begins; no random number is used up.
 
-    ``prefix``: under which the file has the encoder's names; None for none.
+    Args:
+        encoder: Keeps its ``init_cfg``.
+        file: Path, or ``mmseg_dg://NAME``.
+        prefix: What the encoder's names begin with in the file; None for nothing.
     """
     own_init_cfg = encoder.init_cfg
     with torch.random.fork_rng(devices=[]):
@@ -168,13 +176,17 @@ def _read(encoder: Any, file: str, prefix: Optional[str]) -> None:
 
 
 def _frozen_encoders(method: BaseModel) -> Iterator[tuple[str, Any]]:
-    """Encoders, with their paths, of which not all parameters are trained."""
+    """``(path within the student, encoder)`` of each encoder of which not all is trained: its
+    ``trainable`` is ``'none'`` or ``'adapters'`` (:mod:`mmseg_dg.utils.frozen`).
+    """
     return ((path, encoder) for path, encoder in encoders_in(method.student).items()
             if encoder.trainable != 'all')
 
 
-def _copies(method: Any) -> list[str]:
-    """Where a method's state dict has the network: the student and its averages."""
+def _places(method: Any) -> list[str]:
+    """Beginnings of the names under which a method's state dict has the network: that of the
+    student, then those of its averages.
+    """
     return ['student', *(f'{name}.module' for name in method.ema_pairs())]
 
 
@@ -188,7 +200,7 @@ def _file_of(encoder: nn.Module) -> Optional[tuple[str, Optional[str]]]:
 
 
 def _known_file_of(encoder: nn.Module) -> tuple[str, Optional[str]]:
-    """The file of an encoder that is known to have one, and its SHA-256."""
+    """``(file, prefix)`` as of :func:`_file_of`, of an encoder that is known to have a file."""
     found = _file_of(encoder)
     assert found is not None  # check_recordable has seen to it
     return found
@@ -201,5 +213,7 @@ def _on_disk(file: str) -> str:
 
 @lru_cache(maxsize=8)
 def _hash(file: str, _changed: float) -> str:
-    """SHA-256, kept as long as the file's time of change is ``_changed``."""
+    """SHA-256 of a file, from the cache if it was asked for before with the same time of change
+    ``_changed``: a checkpoint is written often, the file never.
+    """
     return sha256_of(file)

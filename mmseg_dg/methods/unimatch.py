@@ -56,7 +56,7 @@ class UniMatch(FixMatch):
             What the head gives for the clean maps, and its logits of the weak images' maps with
             dropped channels.
         """
-        clean = len(features[0])  # images before those with dropped channels
+        count = len(features[0])  # images before those with dropped channels
         levels = decoder_levels(self.student.decode_head, len(features))
         both = [
             torch.cat([x, drop_channels(x, self.feature_dropout)]) if i in levels else x
@@ -64,18 +64,25 @@ class UniMatch(FixMatch):
         ]
         decoded = self.decoded(both)
 
-        def part(value: Any, start: int, stop: Optional[int] = None) -> Any:
-            """Some of the images of a tensor, or of each tensor of a list."""
+        def images_of(value: Any, start: int, stop: Optional[int] = None) -> Any:
+            """Images ``start`` to ``stop`` of a tensor, or of each tensor of a list."""
             return value[start:stop] if isinstance(value,
                                                    Tensor) else [x[start:stop] for x in value]
 
-        fused = None if decoded.features is None else decoded.features[:clean]
-        first = Decoded(part(decoded.logits, 0, clean), decoded.calls, fused)
+        fused = None if decoded.features is None else decoded.features[:count]
+        clean = Decoded(images_of(decoded.logits, 0, count), decoded.calls, fused)
         # [labeled; weak; labeled dropped; weak dropped]: the last part
-        return first, part(decoded.logits, clean + labeled)
+        return clean, images_of(decoded.logits, count + labeled)
 
     def dropped_loss(self, logits: Any, target: PseudoLabels, images: Tensor) -> PassResult:
-        """``feature_weight`` times L_fp, of logits (B, C, h, w) and images (B, 3, H, W)."""
+        """``feature_weight`` times L_fp: predictions of features with dropped channels against the
+        pseudo-labels of the same weak images.
+
+        Args:
+            logits: (B, C, h, w), or several such maps of which the first predicts.
+            target: The pseudo-labels.
+            images: The weak images, (B, 3, H, W), for their size.
+        """
         loss = confident_cross_entropy(self.full_size(main_logits(logits), images), target,
                                        self.threshold)
         return PassResult({'feature.loss_ce': loss * self.feature_weight})
@@ -87,7 +94,10 @@ def decoder_levels(head: BaseDecodeHead, count: int) -> set[int]:
 
     Args:
         head: mmseg's ``BaseDecodeHead``.
-        count: Number of maps the encoder gives.
+        count: Number of maps the encoder gives; a negative ``in_index`` counts from their end.
+
+    Returns:
+        0-based positions.
     """
     index = head.in_index
     levels = {i % count for i in (index if isinstance(index, (list, tuple)) else [index])}
@@ -101,7 +111,10 @@ def drop_channels(features: Tensor, probability: float) -> Tensor:
     """Whole channels of an image set to 0, the others scaled up; noise of torch's global generator.
 
     Args:
-        features: (B, C, H, W).
+        features: (B, C, h, w).
         probability: Of dropping a channel of an image.
+
+    Returns:
+        (B, C, h, w), kept channels divided by ``1 - probability``.
     """
     return F.dropout2d(features, probability, training=True)

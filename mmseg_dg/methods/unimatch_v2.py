@@ -90,17 +90,22 @@ class UniMatchV2(FixMatch):
     # ------------------------------------------------------------------ passes
     def passes(self, batch: dict[str, dict], draws: SemiDraws,
                state: Optional[StepState] = None) -> list[Pass]:
-        """The step's passes: the teacher labels the weak views, then those of FixMatch."""
+        """The step's passes: pseudo-labels of the weak views, then the passes of FixMatch.
+
+        Raises:
+            ValueError: Recorded draws without channels to drop, which the settings demand.
+        """
         state = StepState() if state is None else state
         passes = super().passes(batch, draws, state)
         if self.complementary_dropout and draws.dropout is None:
             raise ValueError('complementary_dropout is on, but the draws of this step have no '
                              'channels to drop: take them from draw_step of this method, or set '
                              'complementary_dropout=0')
-        own = Pass('pseudo_labels', lambda: self._pseudo_label_pass(batch, state))
-        return [own, *passes]
+        pseudo_labels = Pass('pseudo_labels', lambda: self._pseudo_label_pass(batch, state))
+        return [pseudo_labels, *passes]
 
     def _pseudo_label_pass(self, batch: dict[str, dict], state: StepState) -> PassResult:
+        """Leave pseudo-labels of the weak views in ``state``; their confident share for the log."""
         return self.remember(self.evaluated_pseudo_labels(batch, self.unlabeled_stream), state)
 
     def _labeled_pass(self, batch: dict[str, dict], draws: SemiDraws,
@@ -116,9 +121,9 @@ class UniMatchV2(FixMatch):
         aligned = self.align_images(state, [seen], pass_follows=self.num_views > 0,
                                     seed=draws.alignment_seed,
                                     ahead=lambda: self._strong_ahead(batch, draws, state))
-        found = result.terms.weighted(self.labeled_weight).joined(aligned)
+        terms = result.terms.weighted(self.labeled_weight).joined(aligned)
         # an alignment term may let them wait for the strong pass, which then returns them
-        return self.hold_losses(state, found.prefixed(self.labeled_stream))
+        return self.hold_losses(state, terms.prefixed(self.labeled_stream))
 
     def perturbed(self, features: Sequence[Tensor], draws: SemiDraws) -> Sequence[Tensor]:
         """Maps (2 B, C, h, w) of both views, one per encoder level, without the channels that the
@@ -140,7 +145,7 @@ class UniMatchV2(FixMatch):
 
 
 def decoder_widths(head: dict) -> tuple[int, ...]:
-    """Channels of the encoder's maps that a decode head reads, in the encoder's order.
+    """Numbers of channels of the encoder's maps that a decode head reads, in the encoder's order.
 
     Args:
         head: Config of the head: ``in_channels`` (one number for all maps, or a list) and

@@ -16,16 +16,20 @@ from mmseg_dg.registry import MODELS
 
 
 class _AnyChannels(SegDataPreProcessor):
-    """mmseg's preprocessor for any number of channels; that of its maintained fork takes one or
-    three means.
+    """mmseg's preprocessor for any number of channels; the one of mmseg's maintained fork refuses
+    other numbers of means than one and three.
     """
     def __init__(self, mean: Any = None, std: Any = None, **kwargs: Any) -> None:
-        # one or three means: mmseg's own buffers; else those of the same names are made here
+        # nothing to normalize, or one or three values: mmseg itself makes the buffers ``mean`` and
+        # ``std``; for other numbers the buffers are made here under the same names
         if mean is None or std is None or {len(mean), len(std)} <= {1, 3}:
             super().__init__(mean=mean, std=std, **kwargs)
             return
         super().__init__(**kwargs)
-        self._enable_normalize = True  # mmseg's switch, which it sets with a mean of its own
+        # private switch of mmseg's class, whose ``forward`` normalizes only if it is True; mmseg
+        # sets it only where it is given a mean
+        self._enable_normalize = True
+        # not persistent, as mmseg's: checkpoints do not hold them
         self.register_buffer('mean', torch.tensor(mean).view(-1, 1, 1), False)  # (C, 1, 1)
         self.register_buffer('std', torch.tensor(std).view(-1, 1, 1), False)  # (C, 1, 1)
 
@@ -44,7 +48,7 @@ class MultiStreamDataPreprocessor(_AnyChannels):
     the base class.
     """
     def __init__(self, streams: Optional[dict[str, dict]] = None, **kwargs: Any) -> None:
-        # mmseg pads to one of the two, and asks for one: size_divisor=1 pads nothing
+        # mmseg wants exactly one of ``size`` and ``size_divisor``; size_divisor=1 pads nothing
         kwargs.setdefault('size_divisor', None if kwargs.get('size') is not None else 1)
         super().__init__(**kwargs)
         self.streams = {}  # those with overrides, by name
@@ -64,9 +68,10 @@ class MultiStreamDataPreprocessor(_AnyChannels):
             training: Pad to a common size (training) or to the test configuration.
 
         Returns:
-            The same nesting with ``inputs`` float32 (B, 3, H, W), normalized RGB, and
-            ``host_labels`` (B, 1, H, W) where the samples came with labels of that size: what the
-            host decides by them (classes to mix) it need not ask a GPU.
+            The same nesting with ``inputs`` float32 (B, 3, H, W), normalized RGB. A stream whose
+            samples came with labels of that size on the CPU also gets ``host_labels`` (B, 1, H,
+            W), a copy that stays on the CPU: decisions by labels (which classes to mix) then need
+            no transfer from a GPU.
         """
         if 'inputs' in data:
             check_channels('the images', self, data['inputs'])
@@ -74,10 +79,14 @@ class MultiStreamDataPreprocessor(_AnyChannels):
         return {name: self._one_stream(name, batch, training) for name, batch in data.items()}
 
     def _one_stream(self, name: str, batch: dict, training: bool) -> dict[str, Any]:
-        """Normalize and stack the batch of one stream; returns it with ``host_labels``, the labels
-        (B, 1, H, W) that lay on the CPU, where they have the images' size (see :meth:`forward`).
+        """Normalize and stack the batch of one stream.
+
+        Returns:
+            ``inputs``, ``data_samples`` and perhaps ``host_labels``, as of :meth:`forward`. The
+            mask ``valid_pseudo_mask`` of a sample is padded like its image.
         """
-        # images were normalized and padded before they were encoded
+        # cached maps of a frozen encoder in the place of images: they were normalized and padded
+        # before they were encoded
         if isinstance(batch['inputs'][0], EncodedImages):
             return dict(inputs=EncodedImages.join(batch['inputs']).to(self.device, torch.float32),
                         data_samples=self.cast_data(batch['data_samples']))
@@ -93,13 +102,14 @@ class MultiStreamDataPreprocessor(_AnyChannels):
         if labels and all(x.device.type == 'cpu' and x.shape[-2:] == size for x in labels):
             batch['host_labels'] = torch.stack(labels)
         for sample in batch['data_samples'] or ():
-            if 'valid_pseudo_mask' in sample:  # padded pixels have no valid pseudo-label
+            # uint8 (1, H, W) of the data pipeline, 1 where pseudo-labels count; mmseg pads images
+            # and labels only, so that the mask gets its zeros here
+            if 'valid_pseudo_mask' in sample:
                 mask = sample.valid_pseudo_mask.data
-                # rows below and columns at the right that were padded
-                height, width = (a - b for a, b in zip(batch['inputs'].shape[-2:], mask.shape[-2:]))
-                if height or width:
-                    sample.set_data(
-                        dict(valid_pseudo_mask=PixelData(data=F.pad(mask, (0, width, 0, height)))))
+                below, right = size[0] - mask.shape[-2], size[1] - mask.shape[-1]
+                if below or right:
+                    padded = F.pad(mask, (0, right, 0, below))
+                    sample.set_data(dict(valid_pseudo_mask=PixelData(data=padded)))
         return batch
 
 
@@ -107,9 +117,10 @@ def check_channels(what: str, preprocessor: SegDataPreProcessor, inputs: Any) ->
     """Refuse images that do not have the channels the normalization is for.
 
     Args:
-        what: Named in the message.
-        preprocessor: mmseg's, with its mean.
-        inputs: One tensor (B, C, H, W), or a list of (C, H, W).
+        what: What the images are called in the message.
+        preprocessor: The one that will normalize them.
+        inputs: One tensor (B, C, H, W), or a list of (C, H, W). Anything else (cached maps, an
+            empty list) is not checked.
 
     Raises:
         ValueError: Another number of channels than means, or an order of three channels for more of
@@ -117,11 +128,12 @@ def check_channels(what: str, preprocessor: SegDataPreProcessor, inputs: Any) ->
     """
     if len(inputs) == 0 or not isinstance(inputs[0], Tensor):
         return
-    count, known = inputs[0].shape[0], normalization_of(preprocessor)
-    if known is not None and known.mean.numel() not in (1, count):
+    count, normalization = inputs[0].shape[0], normalization_of(preprocessor)
+    # a single mean is for all channels
+    if normalization is not None and normalization.mean.numel() not in (1, count):
         raise ValueError(
             f'{what} have {count} channels, but data_preprocessor.mean has '
-            f'{known.mean.numel()} values: give one mean and std per channel, in the order '
+            f'{normalization.mean.numel()} values: give one mean and std per channel, in the order '
             'of the file (tools/analysis_tools/channel_statistics.py computes them), '
             'and in_channels of the encoder')
     if preprocessor.channel_conversion and count > 3:
@@ -131,11 +143,11 @@ def check_channels(what: str, preprocessor: SegDataPreProcessor, inputs: Any) ->
 
 
 class Normalization(NamedTuple):
-    """Of images on the scale 0..255, RGB.
+    """Mean and standard deviation of each channel of images on the scale 0..255.
 
     Attributes:
-        mean: (3, 1, 1).
-        std: (3, 1, 1).
+        mean: (C, 1, 1), RGB for three channels.
+        std: (C, 1, 1), likewise.
     """
     mean: Tensor
     std: Tensor
@@ -144,7 +156,7 @@ class Normalization(NamedTuple):
 def normalization_of(preprocessor: Any) -> Optional[Normalization]:
     """Mean and standard deviation of a preprocessor of any class; None where it normalizes nothing.
 
-    mmengine's preprocessors have the two only where they were given.
+    mmengine's preprocessors have the buffers ``mean`` and ``std`` only where they were given.
     """
     if not isinstance(preprocessor, nn.Module):
         return None
@@ -155,13 +167,17 @@ def normalization_of(preprocessor: Any) -> Optional[Normalization]:
 
 
 def converts_channels(preprocessor: nn.Module) -> bool:
-    """Whether it turns BGR into RGB (or back); taken for granted of classes that do not say."""
+    """Whether a preprocessor swaps BGR and RGB. Other classes than mmseg's have no attribute that
+    says so and count as True.
+    """
     return preprocessor.channel_conversion if isinstance(preprocessor,
                                                          SegDataPreProcessor) else True
 
 
 def stream_preprocessor(preprocessor: BaseDataPreprocessor, stream: str) -> BaseDataPreprocessor:
-    """The preprocessor of one stream, which may have a normalization of its own."""
+    """The preprocessor that normalizes the stream of this name: its own where the config overrides
+    something for the stream, else ``preprocessor`` itself.
+    """
     if isinstance(preprocessor, MultiStreamDataPreprocessor):
         return preprocessor.streams.get(stream, preprocessor)
     return preprocessor
@@ -192,7 +208,9 @@ def check_one_normalization(preprocessor: nn.Module, why: str) -> None:
 
 
 def _settings(preprocessor: nn.Module) -> tuple:
-    """What must be equal for two streams to give the same values: mean, std, order of channels."""
-    known = normalization_of(preprocessor)
-    mean, std = (None, None) if known is None else known
+    """``(mean, std, whether BGR and RGB are swapped)``, which must be equal for two streams to give
+    the same values; mean and std are None where nothing is normalized.
+    """
+    normalization = normalization_of(preprocessor)
+    mean, std = (None, None) if normalization is None else normalization
     return mean, std, converts_channels(preprocessor)

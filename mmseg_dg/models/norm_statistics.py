@@ -22,8 +22,8 @@ def collecting(layers: Sequence[_BatchNorm]) -> Iterator[None]:
     """Inside, running statistics start anew and become the plain average over the batches that
     pass.
 
-    The layers are in training mode inside and afterwards; the caller says which mode the network
-    has.
+    The layers are in training mode inside and stay so afterwards; the caller puts the network into
+    the mode it wants.
     """
     momenta = [layer.momentum for layer in layers]
     for layer in layers:
@@ -60,13 +60,15 @@ def estimate_statistics(network: nn.Module, batches: Iterable[Tensor]) -> int:
     if not layers:
         raise ValueError(f'{type(network).__name__} has no BatchNorm layer with running '
                          'statistics: there is nothing to estimate')
-    network.eval()
+    network.eval()  # all but the BatchNorm layers, which ``collecting`` puts into training mode
     count = 0
     with collecting(layers):
         for images in batches:
+            # a whole prediction, so that all parts run (HRDA: on both scales); only the statistics
+            # that the layers collect meanwhile are wanted
             predict_logits(network, images)
             count += len(images)
-    network.eval()
+    network.eval()  # the BatchNorm layers again, too
     if count == 0:
         raise ValueError('no images to estimate BatchNorm statistics on')
     return count

@@ -44,8 +44,8 @@ def draw_complementary_masks(count: int, widths: Sequence[int], rng: np.random.R
             images, drawn without replacement, stay whole.
 
     Returns:
-        Per level which channels the first view keeps (the second keeps the others), and which
-        images stay whole.
+        Per level which channels the first view keeps (the second keeps the others), bool (B, C),
+        and which images stay whole, bool (B,).
 
     Raises:
         ValueError: No image, no channel, or a share out of range.
@@ -62,7 +62,8 @@ def draw_complementary_masks(count: int, widths: Sequence[int], rng: np.random.R
     ]
     whole = torch.zeros(count, dtype=torch.bool)
     # a little more than the product: 10 (1 - 0.9) is below 1 in floating point
-    whole[torch.from_numpy(rng.permutation(count)[:math.floor(count * (1 - share) + 1e-9)])] = True
+    number_whole = math.floor(count * (1 - share) + 1e-9)
+    whole[torch.from_numpy(rng.permutation(count)[:number_whole])] = True
     return ComplementaryMasks(drawn if different else drawn * len(widths), whole)
 
 
@@ -91,7 +92,10 @@ def drop_complementary_channels(features: Tensor, channels: Tensor, whole: Tenso
                          f'got {tuple(features.shape)}, {tuple(channels.shape)} and '
                          f'{tuple(whole.shape)}')
     kept = on_device(channels, features.device).to(features.dtype)
-    one = on_device(whole, features.device).unsqueeze(1)  # (B, 1)
-    # (2 B, C)
-    factors = torch.cat([torch.where(one, torch.ones_like(kept), 2 * m) for m in (kept, 1 - kept)])
+    stays_whole = on_device(whole, features.device).unsqueeze(1)  # (B, 1)
+    # (2 B, C): the first views' factors, then the second ones', for the channels they keep
+    factors = torch.cat([
+        torch.where(stays_whole, torch.ones_like(kept), 2 * kept_by_view)
+        for kept_by_view in (kept, 1 - kept)
+    ])
     return features * factors[..., None, None]

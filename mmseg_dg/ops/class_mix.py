@@ -106,6 +106,7 @@ def mix(mask: Tensor, foreground: Tensor, background: Tensor) -> Tensor:
     shape = tuple(mask.shape)
     if mask.dim() == 3 and foreground.dim() == 4:
         mask = mask.unsqueeze(1)
+    # as in broadcasting, dimensions are compared from the last one on
     fits = mask.dim() <= foreground.dim() and mask.shape[-2:] == foreground.shape[-2:] and all(
         m in (1, f) for m, f in zip(mask.shape[::-1], foreground.shape[::-1]))
     if mask.dim() < 2 or not fits:

@@ -105,19 +105,23 @@ def color_jitter(image: Tensor, params: JitterParams) -> Tensor:
 
 
 def _shift_brightness(image: Tensor, factor: float) -> Tensor:
+    """RGB (..., 3, H, W) with ``factor - 1`` added, cut to [0, 1]."""
     return (image + (factor - 1)).clamp(0, 1)
 
 
 def _scale_contrast(image: Tensor, factor: float) -> Tensor:
+    """RGB (..., 3, H, W) times ``factor``, cut to [0, 1]; black stays, not the mean."""
     return (image * factor).clamp(0, 1)
 
 
 def _scale_saturation(image: Tensor, factor: float) -> Tensor:
+    """RGB (..., 3, H, W) with the saturation of HSV times ``factor``, at most 1."""
     hue, saturation, value = rgb_to_hsv(image).unbind(-3)
     return hsv_to_rgb(torch.stack((hue, (saturation * factor).clamp(0, 1), value), -3))
 
 
 def _shift_hue(image: Tensor, turns: float) -> Tensor:
+    """RGB (..., 3, H, W) with the hue moved by ``turns`` around the circle of colors."""
     hue, saturation, value = rgb_to_hsv(image).unbind(-3)
     hue = torch.fmod(hue + 2 * math.pi * turns, 2 * math.pi)
     return hsv_to_rgb(torch.stack((hue, saturation, value), -3))
@@ -168,7 +172,9 @@ def hsv_to_rgb(image: Tensor) -> Tensor:
     sextant = hue * (3 / math.pi)  # 0 to 6 around the circle
     chroma = value * saturation
     channels = []
-    for offset in (5, 3, 1):  # red, green, blue: one trapezoid, shifted by two sextants
+    # red, green, blue: each falls from V to V - chroma over one sextant, stays there for two, rises
+    # over one and stays at V for two; the three are the same trapezoid, shifted by two sextants
+    for offset in (5, 3, 1):
         distance = torch.remainder(sextant + offset, 6)
         channels.append(value - chroma * torch.minimum(distance, 4 - distance).clamp(0, 1))
     return torch.stack(channels, -3)
@@ -219,6 +225,9 @@ def _check_image(image: Tensor, at_least: bool = False) -> None:
 
 
 def _per_channel(values: ChannelValues, name: str, image: Tensor) -> Tensor:
+    """One value per channel as (C, 1, 1), of the image's dtype and on its device; ValueError, which
+    has ``name``, for another number of values than channels.
+    """
     tensor = torch.as_tensor(values, dtype=image.dtype, device=image.device).flatten()  # (C,)
     if tensor.numel() != image.shape[-3]:
         raise ValueError(f'{name} must hold {image.shape[-3]} values, got {tensor.numel()}')

@@ -38,6 +38,9 @@ def pseudo_labels_from(logits: Tensor, valid: Tensor | None = None) -> PseudoLab
         valid: (B, H, W), any dtype, 1 (or True) where a pixel counts; None: everywhere. 255, with
             which a transform may pad masks, does not count.
 
+    Returns:
+        Labels, their probability and whether pixels count, each (B, H, W); no gradient.
+
     Raises:
         ValueError: Wrong shapes.
     """

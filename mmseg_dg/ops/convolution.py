@@ -67,6 +67,7 @@ class _DilatedDepthwise(torch.autograd.Function):
     """
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, dilation: int) -> Tensor:
+        """(B, C, H, W) and (C, 1, 3, 3) -> (B, C, H, W)."""
         ctx.save_for_backward(x, weight)
         ctx.dilation = dilation
         return _depthwise(x, weight, dilation)
@@ -83,6 +84,7 @@ class _DilatedDepthwise(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             grad_x = _depthwise(grad, weight.flip(-1, -2), d)
         if ctx.needs_input_grad[1]:
+            # tap (row, column) reads the pixel that lies (row - 1) d down and (column - 1) d right
             taps = [
                 _tap_gradient(x, grad, (row - 1) * d, (column - 1) * d) for row in range(3)
                 for column in range(3)
@@ -94,32 +96,35 @@ class _DilatedDepthwise(torch.autograd.Function):
 
 def _depthwise(x: Tensor, weight: Tensor, d: int) -> Tensor:
     """(B, C, H, W) and (C, 1, 3, 3) -> (B, C, H, W), in the fastest way for this dilation ``d``."""
+    groups = weight.shape[0]  # one per channel
     if d <= _LARGEST_FAST_DILATION:
-        return F.conv2d(x, weight, None, 1, d, d, weight.shape[0])
-    if x.dtype == torch.bfloat16:  # sums over taps would round
+        return F.conv2d(x, weight, None, 1, d, d,
+                        groups)  # no bias, stride 1, padding d, dilation d
+    if x.dtype == torch.bfloat16:  # the sum below would be rounded after each of its nine terms
         padded = F.pad(x, (d, d, d, d)).contiguous(memory_format=torch.channels_last)
-        return F.conv2d(padded, weight, None, 1, 0, d, weight.shape[0])
+        return F.conv2d(padded, weight, None, 1, 0, d, groups)
     # torch's kernel is slow for larger dilations: nine shifted products are faster
     kernel = weight.view(1, -1, 3, 3, 1, 1)  # a tap is (1, C, 1, 1), against (B, C, H, W)
     out = x * kernel[:, :, 1, 1]
     for row in range(3):
         for column in range(3):
             moved = _moved(x.shape[-2], x.shape[-1], (row - 1) * d, (column - 1) * d)
-            if moved is not None and (row, column) != (1, 1):
-                there, here = moved
-                out[here].addcmul_(x[there], kernel[:, :, row, column])
+            if moved is not None and (row, column) != (1,
+                                                       1):  # the middle one is in ``out`` already
+                source, target = moved
+                out[target].addcmul_(x[source], kernel[:, :, row, column])
     return out
 
 
 def _moved(height: int, width: int, dy: int, dx: int) -> tuple | None:
-    """Indices of the pixels at (y + dy, x + dx) and of their (y, x), where both lie in the map;
-    None: nowhere.
+    """Two indices into maps (B, C, H, W): the pixels at (y + dy, x + dx), and those at (y, x), for
+    all (y, x) for which both lie in the map; None where there are none.
     """
     if abs(dy) >= height or abs(dx) >= width:
         return None
-    there = slice(max(0, dy), height + min(0, dy)), slice(max(0, dx), width + min(0, dx))
-    here = slice(max(0, -dy), height + min(0, -dy)), slice(max(0, -dx), width + min(0, -dx))
-    return (..., *there), (..., *here)
+    source = slice(max(0, dy), height + min(0, dy)), slice(max(0, dx), width + min(0, dx))
+    target = slice(max(0, -dy), height + min(0, -dy)), slice(max(0, -dx), width + min(0, -dx))
+    return (..., *source), (..., *target)
 
 
 def _tap_gradient(x: Tensor, grad: Tensor, dy: int, dx: int) -> Tensor:
@@ -129,8 +134,8 @@ def _tap_gradient(x: Tensor, grad: Tensor, dy: int, dx: int) -> Tensor:
     moved = _moved(x.shape[-2], x.shape[-1], dy, dx)
     if moved is None:
         return x.new_zeros(x.shape[1])
-    there, here = moved
-    return (x[there] * grad[here]).sum((0, 2, 3))  # bfloat16, too, is summed in float32
+    source, target = moved
+    return (x[source] * grad[target]).sum((0, 2, 3))  # bfloat16, too, is summed in float32
 
 
 def dilated_depthwise_conv(x: Tensor, weight: Tensor, dilation: int) -> Tensor:
@@ -152,7 +157,9 @@ class FastConv2d(nn.Conv2d):
     those of the base.
     """
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """Convolve (B, C, H, W): on CPUs by a faster kernel where one fits, else as the base."""
+        """What ``nn.Conv2d.forward`` calls: convolve (B, C, H, W), on CPUs by a faster kernel where
+        one fits, else as the base.
+        """
         # kernels are chosen by size here, which one exported graph for all sizes cannot do
         if torch.compiler.is_compiling():
             return super()._conv_forward(input, weight, bias)
@@ -172,6 +179,7 @@ class FastConv2d(nn.Conv2d):
 
     @property
     def _is_dilated_depthwise(self) -> bool:
+        """Whether this is what :func:`dilated_depthwise_conv` computes, with a dilation above 1."""
         d = self.dilation[0]
         return (self.groups == self.in_channels == self.out_channels and self.kernel_size == (3, 3)
                 and d > 1 and self.dilation == (d, d) and self.padding == (d, d))
@@ -183,5 +191,6 @@ def use_fast_convolutions(module: nn.Module) -> nn.Module:
     """
     for part in module.modules():
         if type(part) is nn.Conv2d:
+            # not replaced: its parameters, hooks and whoever refers to it stay as they are
             part.__class__ = FastConv2d
     return module

@@ -27,7 +27,8 @@ def draw_crop_box(image_size: tuple[int, int], crop_size: tuple[int, int], divis
 
     Per axis, rows first, the offset is ``rng.randint(0, (margin + 1) // divisor) * divisor`` with
     ``margin = image - crop``. As in the official code, an offset equal to the margin is therefore
-    never drawn when ``divisor`` divides the margin: 1024 / 512 / 8 gives 0, 8, ..., 504.
+    never drawn with a ``divisor`` above 1 that divides the margin: image 1024, crop 512, divisor 8
+    give 0, 8, ..., 504.
 
     Args:
         image_size: (H, W) of the training image.
@@ -35,6 +36,9 @@ def draw_crop_box(image_size: tuple[int, int], crop_size: tuple[int, int], divis
         divisor: Offsets are multiples of it.
         rng: ``numpy.random.RandomState``, or anything with its ``randint``. Not touched when image
             and crop have one size, nor for an axis that leaves no choice.
+
+    Returns:
+        (y1, y2, x1, x2) in pixels, ends excluded.
 
     Raises:
         ValueError: The crop is larger than the image.
@@ -50,7 +54,9 @@ def draw_crop_box(image_size: tuple[int, int], crop_size: tuple[int, int], divis
 
 
 def _draw_offset(margin: int, divisor: int, rng: Randint) -> int:
-    """A multiple of ``divisor`` that leaves the crop inside; the integer is drawn as HRDA does."""
+    """Where the crop begins on one axis: a multiple of ``divisor``, at most ``margin`` (how much
+    longer the image is than the crop), by HRDA's formula (:func:`draw_crop_box`).
+    """
     choices = (margin + 1) // divisor
     if margin == 0 or choices == 0:
         return 0
@@ -84,13 +90,14 @@ def sliding_boxes(image_size: tuple[int, int], crop_size: tuple[int, int],
 
 def _spans(length: int, crop: int, step: int) -> list[tuple[int, int]]:
     """(start, end) of windows ``step`` apart; the last one is moved back to end at ``length``."""
+    # the first window, and as many steps as what it leaves over needs, rounded up
     count = max(length - crop + step - 1, 0) // step + 1
     ends = [min(i * step + crop, length) for i in range(count)]
     return [(max(end - crop, 0), end) for end in ends]
 
 
 def shrink_box(box: CropBox, factor: float) -> CropBox:
-    """The box on a map ``factor`` times smaller; coordinates are cut off, not rounded."""
+    """The box on a map whose sides are ``factor`` times smaller; coordinates are rounded down."""
     y1, y2, x1, x2 = (int(value / factor) for value in box)
     return y1, y2, x1, x2
 
@@ -101,5 +108,5 @@ def shift_box(box: CropBox, y: int, x: int) -> CropBox:
 
 
 def cut_box(x: Tensor, box: CropBox) -> Tensor:
-    """The part of ``x`` (..., H, W) inside the box, as a view."""
+    """The part of ``x`` (..., H, W) inside the box: a view, (..., y2 - y1, x2 - x1)."""
     return x[..., box[0]:box[1], box[2]:box[3]]

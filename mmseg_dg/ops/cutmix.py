@@ -49,8 +49,8 @@ def draw_cutmix_box(
     height, width = size
     pixels = rng.uniform(*area) * height * width
     for _ in range(_TRIES):
-        drawn = rng.uniform(*ratio)
-        h, w = max(1, int(math.sqrt(pixels * drawn))), max(1, int(math.sqrt(pixels / drawn)))
+        aspect = rng.uniform(*ratio)  # h / w, with h w = pixels
+        h, w = max(1, int(math.sqrt(pixels * aspect))), max(1, int(math.sqrt(pixels / aspect)))
         y, x = int(rng.randint(0, height)), int(rng.randint(0, width))
         if y + h <= height and x + w <= width:
             return y, y + h, x, x + w

@@ -77,7 +77,7 @@ def add_noise(images: Tensor, noise: Tensor, sigma: Tensor, form: str = 'scaled'
     Returns:
         Same size as ``images``; not clipped.
     """
-    check_noise(form, 0.0)
+    check_noise(form, 0.0)  # for the form; sigma was checked where it was set
     _check_sizes(images, noise, sigma)
     sigma = _per_image(sigma, images)
     noisy = images + sigma * noise
@@ -85,16 +85,17 @@ def add_noise(images: Tensor, noise: Tensor, sigma: Tensor, form: str = 'scaled'
 
 
 def clean_estimate(noisy: Tensor, noise: Tensor, sigma: Tensor, form: str = 'scaled') -> Tensor:
-    """The image that :func:`add_noise` made ``noisy`` from, if ``noise`` was the noise; shapes as
-    there, (B, C, H, W).
+    """The image that :func:`add_noise` made ``noisy`` from, if ``noise`` was the noise; all three
+    are (B, C, H, W), ``sigma`` is (B,).
 
     ``scaled``: (noisy - sqrt(1 - gamma) e) / sqrt(gamma); with e = 0 it is the noisy image on the
     image's own scale, which is what the denoised image is compared with.
     """
-    check_noise(form, 0.0)
+    check_noise(form, 0.0)  # for the form; sigma was checked where it was set
     _check_sizes(noisy, noise, sigma)
     sigma = _per_image(sigma, noisy)
     scale = 1.0 if form == 'simple' else noise_gamma(sigma).sqrt()
+    # sqrt(1 - gamma) / sqrt(gamma) is sigma
     return noisy / scale - sigma * noise
 
 
@@ -114,10 +115,12 @@ def psnr(estimate: Tensor, clean: Tensor) -> Tensor:
 
 
 def _per_image(sigma: Tensor, like: Tensor) -> Tensor:
+    """One number per image, shaped to multiply images, of the type and device of ``like``."""
     return sigma.to(device=like.device, dtype=like.dtype).view(-1, 1, 1, 1)  # (B,) -> (B, 1, 1, 1)
 
 
 def _check_sizes(images: Tensor, noise: Tensor, sigma: Tensor) -> None:
+    """Refuse (ValueError) what is not images and noise of one size and one sigma per image."""
     if images.dim() != 4 or images.shape != noise.shape or sigma.shape != images.shape[:1]:
         raise ValueError('images and noise are (B, C, H, W) of one size and sigma is (B,), got '
                          f'{tuple(images.shape)}, {tuple(noise.shape)} and {tuple(sigma.shape)}')

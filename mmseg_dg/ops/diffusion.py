@@ -22,6 +22,7 @@ SCHEDULES = ('cosine', 'linear')
 #: Offset and floor of the cosine schedule; offset of the linear one
 #: (docs/behavior/unimatch.md#ddp-noise-schedule).
 COSINE_OFFSET, COSINE_FLOOR, LINEAR_OFFSET = 0.0002, 1e-5, 1e-4
+#: Of the time of the cosine schedule: it keeps the angle below pi/2, where there is no signal.
 _DIVISOR = 1.00025
 
 
@@ -53,9 +54,12 @@ def log_snr(t: Tensor, schedule: str = 'cosine') -> Tensor:
 
 
 def levels(t: Tensor, schedule: str = 'cosine') -> tuple[Tensor, Tensor]:
-    """``(alpha_t, sigma_t)`` = ``sqrt(sigmoid(+-log_snr))``, float64, shape of ``t``."""
-    snr = log_snr(t, schedule)
-    return torch.sigmoid(snr).sqrt(), torch.sigmoid(-snr).sqrt()
+    """``(alpha_t, sigma_t)``, the factors of code and noise at times ``t`` (any shape); float64,
+    shape of ``t``.
+    """
+    # alpha^2 + sigma^2 = 1 and alpha^2 / sigma^2 = exp(log_snr)
+    log_ratio = log_snr(t, schedule)
+    return torch.sigmoid(log_ratio).sqrt(), torch.sigmoid(-log_ratio).sqrt()
 
 
 # ---------------------------------------------------------------------- forward process
@@ -65,8 +69,10 @@ def noised_code(clean: Tensor, noise: Tensor, alpha: Tensor, sigma: Tensor) -> T
     Args:
         clean: Codes, (B, D, H, W).
         noise: Standard normal, same shape.
-        alpha: (B,).
-        sigma: (B,).
+        alpha, sigma: Levels of the times of the images, (B,) each.
+
+    Returns:
+        (B, D, H, W).
     """
     return _per_image(alpha, clean) * clean + _per_image(sigma, clean) * noise
 
@@ -83,6 +89,9 @@ def ddim_step(noisy: Tensor, clean: Tensor, alpha: Tensor, sigma: Tensor, alpha_
         clean: Code of the predicted labels, same shape.
         alpha, sigma: Levels of the current time, (B,).
         alpha_next, sigma_next: Levels of the next time, (B,).
+
+    Returns:
+        The state at the next time, (B, D, H, W).
     """
     noise = (noisy - _per_image(alpha, noisy) * clean) / _per_image(sigma.clamp(min=1e-8), noisy)
     return _per_image(alpha_next, noisy) * clean + _per_image(sigma_next, noisy) * noise
@@ -99,6 +108,9 @@ def time_pairs(steps: int, time_difference: float = 1.0) -> list[tuple[float, fl
     Args:
         steps: T, at least 1.
         time_difference: td >= 0.
+
+    Returns:
+        T pairs (time of the evaluation, time to which the state is moved after it).
 
     Raises:
         ValueError: Fewer than one step, or a negative difference.
@@ -122,6 +134,7 @@ def check_steps(steps: int, name: str) -> None:
 
 
 def _per_image(scalar: Tensor, like: Tensor) -> Tensor:
+    """One number per image, shaped to multiply maps, of the type and device of ``like``."""
     # (B,) -> (B, 1, 1, ...), as many dimensions as ``like``
     return scalar.to(like).view(-1, *[1] * (like.dim() - 1))
 
@@ -152,7 +165,10 @@ def noise_maps(seeds: Sequence[int], shape: Sequence[int], device: torch.device,
 
 # ---------------------------------------------------------------------- label codes
 def downscale_label_map(labels: Tensor, size: tuple[int, int]) -> Tensor:
-    """Nearest-neighbor resize of label ids (B, H, W) int64 to ``size``; 255 stays 255."""
+    """Nearest-neighbor resize of label ids, or of a bool mask, (B, H, W) to ``size``, (height,
+    width): int64 (B, height, width) with ids as they are, 255 too; the input itself where it has
+    the size.
+    """
     if tuple(labels.shape[-2:]) == tuple(size):
         return labels
     return F.interpolate(labels.unsqueeze(1).float(), size=tuple(size),
@@ -171,15 +187,23 @@ def embedding_code(labels: Tensor, table: Tensor, scale: float, ignore_index: in
     Returns:
         (B, D, H, W), values in (-scale, scale).
     """
-    check_ignore_index(len(table) - 1, ignore_index)
+    check_ignore_index(len(table) - 1, ignore_index)  # K classes
     squashed = scale * (2 * torch.sigmoid(table) - 1)
     rows = torch.where(labels == ignore_index, len(table) - 1, labels)
     return F.embedding(rows, squashed).permute(0, 3, 1, 2)  # (B, H, W, D) -> (B, D, H, W)
 
 
 def one_hot_code(labels: Tensor, num_classes: int, scale: float, ignore_index: int = 255) -> Tensor:
-    """``scale`` at the channel of a pixel's class, 0 elsewhere; ignored pixels are all 0. (B, K, H,
-    W) float32.
+    """``scale`` at the channel of a pixel's class, 0 elsewhere; ignored pixels are 0 everywhere.
+
+    Args:
+        labels: (B, H, W) int64, ``ignore_index`` allowed.
+        num_classes: K.
+        scale: Signal scale b.
+        ignore_index: Label of ignored pixels.
+
+    Returns:
+        (B, K, H, W) float32.
     """
     check_ignore_index(num_classes, ignore_index)
     known = labels != ignore_index
@@ -191,9 +215,16 @@ def one_hot_code(labels: Tensor, num_classes: int, scale: float, ignore_index: i
 def analog_bits_code(labels: Tensor, num_classes: int, scale: float,
                      ignore_index: int = 255) -> Tensor:
     """Binary digits of a pixel's class, most significant first, 0 -> ``-scale`` and 1 ->
-    ``+scale``.
+    ``+scale``; ignored pixels carry the number K.
 
-    Ignored pixels carry the number K. (B, D, H, W) float32, D = ceil(log2(K + 1)).
+    Args:
+        labels: (B, H, W) int64, ``ignore_index`` allowed.
+        num_classes: K.
+        scale: Signal scale b.
+        ignore_index: Label of ignored pixels.
+
+    Returns:
+        (B, D, H, W) float32, D = ceil(log2(K + 1)).
     """
     check_ignore_index(num_classes, ignore_index)
     ids = torch.where(labels == ignore_index, num_classes, labels)
@@ -204,7 +235,8 @@ def analog_bits_code(labels: Tensor, num_classes: int, scale: float,
 
 
 def num_bits(num_classes: int) -> int:
-    """Digits that tell ``num_classes`` classes and the ignored one apart."""
+    """Binary digits that tell ``num_classes`` classes and ignored pixels apart."""
+    # the largest number is that of ignored pixels, ``num_classes``
     return max(1, int(num_classes).bit_length())
 
 

@@ -77,7 +77,7 @@ class EncodedImages:
         return self._each(lambda x: x.to(*args, **kwargs))
 
     def _each(self, function: Callable[[Tensor], Tensor]) -> EncodedImages:
-        """The same images with a function applied to every map, in variants too."""
+        """New encoded images whose every map, in variants too, is the function's result."""
         return EncodedImages(
             [function(x) for x in self.maps],
             self.size,
@@ -90,6 +90,11 @@ class EncodedImages:
                            kwargs: Mapping | None = None) -> Any:
         """torch's protocol for objects that are no tensors: ``torch.cat`` along the batch joins
         them, every other function is a TypeError (it would need pixels).
+
+        Args:
+            function: The function of torch that was called.
+            types: Not used.
+            args, kwargs: What it was called with; those of ``cat`` are a sequence and ``dim``.
         """
         dim = (kwargs or {}).get('dim', args[1] if len(args) > 1 else 0)
         if (function is not torch.cat or dim != 0
@@ -128,8 +133,7 @@ def mix_encoded(mask: Tensor, foreground: EncodedImages,
     """Maps of two batches mixed cell by cell, each level at its own stride.
 
     A cell is the foreground's where the mask covers at least half of its area. That is not the
-    encoding of the mixed
-    images: next to a border an encoder looks across it, these maps do not.
+    encoding of the mixed images: next to a border an encoder looks across it, these maps do not.
 
     Args:
         mask: bool (B, H, W) at the size of the images.
@@ -159,8 +163,17 @@ def mix_encoded(mask: Tensor, foreground: EncodedImages,
 
 def paste_encoded(base: EncodedImages, patch: EncodedImages,
                   boxes: Sequence[CropBox | None]) -> EncodedImages:
-    """Paste box i (y1, y2, x1, x2; in pixels) of ``patch[i]`` over ``base[i]``; see
-    :func:`mix_encoded`."""
+    """Paste a box of each image of ``patch`` over the same image of ``base``; see
+    :func:`mix_encoded`.
+
+    Args:
+        base: B images.
+        patch: B images with maps of the same shapes.
+        boxes: One (y1, y2, x1, x2) in pixels of the images, ends excluded, or None per image.
+
+    Returns:
+        B images without variants.
+    """
     mask = torch.zeros((len(base), *base.size), dtype=torch.bool, device=base.device)
     for i, box in enumerate(boxes):
         if box is not None:

@@ -82,7 +82,7 @@ def highest_pixels(scores: Tensor, valid: Tensor, fraction: float) -> Tensor:
     flat = flat.masked_fill(~keep, -math.inf)
     count = (keep.sum(1, keepdim=True).double() * fraction).round().long()
     ranked = flat.sort(dim=1, descending=True).values
-    # the k-th highest score of each image, (B, 1)
+    # the k-th highest score of each image, (B, 1); with k = 0 any, nothing is marked below
     edge = ranked.gather(1, (count - 1).clamp(min=0))
     above = flat > edge
     tied = (flat == edge) & keep
@@ -122,6 +122,7 @@ def linear_schedule(start: float, end: float, iteration: int, total: int | None)
     if total is None or total == 1:
         return start
     share = min(iteration / (total - 1), 1.)
+    # ``end`` itself, which the sum may miss by rounding
     return end if share == 1 else start + (end - start) * share
 
 
@@ -149,10 +150,12 @@ def entropy_guided_boxes(logits: Tensor, image_size: Sequence[int], crop_size: S
                          f'{size[0]}x{size[1]}')
     entropy = pixel_entropy(logits).double()
     boxes = sliding_boxes(size, crop, (stride, stride))
-    scale = size[0] / logits.shape[-2]
+    stride_of_logits = size[0] / logits.shape[-2]
     means = []
     for box in boxes:
-        y1, y2, x1, x2 = shrink_box(box, scale)
+        y1, y2, x1, x2 = shrink_box(box, stride_of_logits)
+        # at least one cell, also for a window smaller than that
         means.append(entropy[:, y1:max(y2, y1 + 1), x1:max(x2, x1 + 1)].mean((1, 2)))
+    # windows x (B,) -> (B, windows) -> (B,); NaN counts as the highest
     best = torch.stack(means, dim=1).nan_to_num(nan=math.inf).argmax(1)
     return [boxes[i] for i in best.tolist()]

@@ -26,7 +26,7 @@ class _Joined(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
         """(B, sum of C_i, H, W) -> (B, C_i, H, W) each, dense in the layout of ``grad``."""
-        # of (B, C, 1, 1) both layouts are true
+        # maps of one pixel (B, C, 1, 1) have both layouts at once: contiguous, then
         last = grad.is_contiguous(memory_format=torch.channels_last) and not grad.is_contiguous()
         layout = torch.channels_last if last else torch.contiguous_format
         return tuple(
@@ -35,6 +35,7 @@ class _Joined(torch.autograd.Function):
 
 def join_channels(maps: Sequence[Tensor]) -> Tensor:
     """Maps (B, C_i, H, W) one behind the other: (B, sum of C_i, H, W)."""
+    # a compiler makes its own backward pass, and without gradients there is none
     if torch.compiler.is_compiling() or not torch.is_grad_enabled():
         return torch.cat(list(maps), dim=1)
     return _Joined.apply(*maps)

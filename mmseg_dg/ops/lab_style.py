@@ -34,8 +34,11 @@ def draw_lab_style(
     Args:
         count: B.
         generator: CPU generator.
-        mean: Range of the means.
-        std: Range of the standard deviations.
+        mean: Range of the means, in scaled LAB units [0, 1].
+        std: Range of the standard deviations, in these units.
+
+    Returns:
+        Means and standard deviations, float32 (B, 3) each, and the seed of the noise.
     """
     means = torch.empty(count, 3).uniform_(*mean, generator=generator)
     stds = torch.empty(count, 3).uniform_(*std, generator=generator)
@@ -48,6 +51,9 @@ def rgb_to_unit_lab(images: Tensor) -> Tensor:
 
     Args:
         images: Floating point (B, 3, H, W).
+
+    Returns:
+        (B, 3, H, W): lightness, green to red, blue to yellow.
     """
     # kornia takes seconds to import, and most methods do not need it
     from kornia.color import rgb_to_lab

@@ -45,12 +45,10 @@ def score_regions(logits: Tensor, size: int) -> list[Region]:
             of rows and columns are moved back to the border and overlap their neighbors.
 
     Returns:
-        Of each region its box, score (impurity times uncertainty), mean entropy of its pixels
-        (uncertainty) and entropy of its predicted classes (impurity), both in [0, 1], and the
-        classes in it, the commonest first.
+        One :class:`Region` per window.
 
     Raises:
-        ValueError: ``size`` below 1, or logits of another shape.
+        ValueError: ``size`` below 1, or logits of another shape or of a single class.
     """
     if size < 1 or logits.dim() != 3:
         raise ValueError(
@@ -66,11 +64,11 @@ def score_regions(logits: Tensor, size: int) -> list[Region]:
         # pixels of each class in the box, (C,)
         counts = torch.bincount(ids[y1:y2, x1:x2].flatten(), minlength=classes).double()
         shares = counts[counts > 0] / counts.sum()
-        impurity = float(-(shares * shares.log()).sum()) / math.log(classes) + 0.  # no -0.0
+        impurity = float(-(shares * shares.log()).sum()) / math.log(classes) + 0.  # -0. becomes 0.
         uncertainty = float(entropy[y1:y2, x1:x2].mean())
         # classes by falling number of pixels, equal ones by id
-        found = [(-float(number), i) for i, number in enumerate(counts) if number > 0]
-        order = [i for _, i in sorted(found)]
+        keys = [(-float(number), i) for i, number in enumerate(counts) if number > 0]
+        order = [i for _, i in sorted(keys)]
         regions.append(
             Region(box=box, score=impurity * uncertainty, uncertainty=uncertainty,
                    impurity=impurity, classes=tuple(order)))

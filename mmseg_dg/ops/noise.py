@@ -13,6 +13,9 @@ def seeded_noise(like: Tensor, seed: int, dtype: torch.dtype = torch.float32) ->
         like: Any shape.
         seed: Of a generator of its own; the global one is left alone.
         dtype: Of the result, in which it is drawn.
+
+    Returns:
+        A tensor of the same shape.
     """
     generator = torch.Generator(device=like.device).manual_seed(seed)
     return torch.randn(like.shape, generator=generator, device=like.device, dtype=dtype)

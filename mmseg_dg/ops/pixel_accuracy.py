@@ -24,10 +24,11 @@ def pixel_accuracy(logits: Tensor, labels: Tensor, ignore_index: Optional[int]) 
     Returns:
         float32 (1,); 100 where no pixel is labeled.
     """
+    # added to both numbers, as in mmseg's: without a labeled pixel the share is eps / eps = 1
     eps = torch.finfo(torch.float32).eps
     counted = torch.ones_like(labels,
                               dtype=torch.bool) if ignore_index is None else labels != ignore_index
     correct = (logits.max(dim=1).indices == labels) & counted
-    share = 100.0 / (counted.sum().double() + eps)
+    percent_of_one = 100.0 / (counted.sum().double() + eps)
     # (1,), as mmseg's accuracy returns it
-    return (correct.sum().float() + eps).reshape(1) * share.float()
+    return (correct.sum().float() + eps).reshape(1) * percent_of_one.float()

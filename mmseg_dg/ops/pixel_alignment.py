@@ -24,9 +24,9 @@ from .precision import at_least_float32
 SELECTIONS = ('entropy', 'prefer_hr', 'lr', 'hr', 'mean')
 #: Images that share prototypes.
 GROUPINGS = ('pair', 'batch', 'step', 'image')
-#: Norms below are not divided by: features of exactly zero stay zero.
+#: Feature vectors are divided by their length, or by this if they are shorter: zeros stay zeros.
 EPS = 1e-6
-#: Likewise for features in half precision: a gradient divided by less leaves its range (65504).
+#: Likewise for float16 features: a gradient divided by less would leave the type's range (65504).
 HALF_EPS = 1e-3
 
 
@@ -45,15 +45,22 @@ class PixelView(NamedTuple):
 
 
 def boxes_per_image(box: CropBox | Sequence[CropBox] | None, count: int) -> list[CropBox] | None:
-    """One box per image, of one box for all, of one per image, or None.
+    """Crop boxes as a list of one (y1, y2, x1, x2) per image.
+
+    Args:
+        box: One box for all images, one per image, or None for the whole images.
+        count: Number of images.
+
+    Returns:
+        ``count`` boxes, or None for None.
 
     Raises:
-        ValueError: Neither; the message has the value.
+        ValueError: Neither one box nor ``count`` of them; the message has the value.
     """
     if box is None:
         return None
     boxes: Sequence[Any] = box
-    if len(box) == 4 and not isinstance(box[0], (tuple, list)):
+    if len(box) == 4 and not isinstance(box[0], (tuple, list)):  # four numbers, not four boxes
         boxes = [box] * count
     if len(boxes) != count or any(len(b) != 4 for b in boxes):
         raise ValueError(f'{count} images need one crop box (y1, y2, x1, x2), or one each, got '
@@ -62,8 +69,8 @@ def boxes_per_image(box: CropBox | Sequence[CropBox] | None, count: int) -> list
 
 
 def cut_boxes(maps: Tensor, box: CropBox | Sequence[CropBox] | None) -> Tensor:
-    """The region of ``maps`` (B, ..., H, W) a box, or one box per image, describes; the maps
-    themselves for None.
+    """The region of ``maps`` (B, ..., H, W) inside a box (y1, y2, x1, x2), or inside one of equal
+    size per image: (B, ..., height, width) of the boxes; the maps themselves for None.
     """
     boxes = boxes_per_image(box, len(maps))
     if boxes is None:
@@ -77,6 +84,10 @@ def check_alignable(map_size: Sequence[int], label_size: Sequence[int]) -> None:
     """Refuse a feature map that cannot lie on a label map: their strides along the two axes differ
     by more than the rounding of one cell.
 
+    Args:
+        map_size: (h, w) in cells.
+        label_size: (H, W) in pixels.
+
     Raises:
         ValueError: It cannot; the message has both sizes.
     """
@@ -85,6 +96,7 @@ def check_alignable(map_size: Sequence[int], label_size: Sequence[int]) -> None:
     if fits:
         # strides s with |H / s - h| < 1 and |W / s - w| < 1 at once
         low = max(height / (h + 1), width / (w + 1))
+        # one cell may be of any stride that is large enough
         high = min(height / (h - 1) if h > 1 else float('inf'), width /
                    (w - 1) if w > 1 else float('inf'))
         fits = low < high
@@ -96,10 +108,11 @@ def check_alignable(map_size: Sequence[int], label_size: Sequence[int]) -> None:
 
 
 def nearest(maps: Tensor, size: Sequence[int]) -> Tensor:
-    """Nearest neighbor of (B, H, W) labels or weights on (h, w) cells, dtype kept: pixel ``floor(i
-    H / h)`` of each.
+    """Labels or weights (B, H, W) on a grid of ``size`` cells (h, w), by nearest neighbor; result
+    (B, h, w) of the same dtype.
 
-    The values of ``F.interpolate(mode='nearest')``, which refuses integers.
+    Cell i of an axis takes pixel ``floor(i H / h)``: the values of
+    ``F.interpolate(mode='nearest')``, which refuses integers.
     """
     rows, columns = (torch.arange(n, device=maps.device) * side // n
                      for n, side in zip(size, maps.shape[-2:]))
@@ -124,7 +137,10 @@ class ClassSums(NamedTuple):
 
         Args:
             groups: (B,) int64, the group of each image, in 0..count-1.
-            count: Number of groups.
+            count: Number of groups G.
+
+        Returns:
+            Sums whose first dimension is G: (G, C, D), (G, C), (G, C).
         """
         # a matrix product, not index_add: the same on every run on CUDA
         member = F.one_hot(groups, count).to(self.features.dtype).T
@@ -133,7 +149,9 @@ class ClassSums(NamedTuple):
 
     @staticmethod
     def joined(parts: Sequence[ClassSums]) -> ClassSums:
-        """The images of several sums one after the other."""
+        """Sums of several sets of images as those of one set: the first dimension, of the images,
+        is joined; (B_1 + B_2 + ..., C, D) and (B_1 + B_2 + ..., C).
+        """
         return ClassSums(*(torch.cat(x) for x in zip(*parts)))
 
 
@@ -188,6 +206,13 @@ def class_prototypes(sums: ClassSums, min_pixels: int = 1) -> Prototypes:
     """Class means of unit vectors, normalized again; a class with fewer than ``min_pixels`` joint
     pixels is absent.
 
+    Args:
+        sums: Of G groups of images, see :meth:`ClassSums.pooled`.
+        min_pixels: Joint pixels that a class needs for a prototype, at least 1.
+
+    Returns:
+        Vectors (G, C, D), which classes have one (G, C), and mean entropies (G, C).
+
     Raises:
         ValueError: ``min_pixels`` below 1.
     """
@@ -222,9 +247,11 @@ def select_prototypes(candidates: Sequence[Prototypes], rule: str = 'entropy') -
         return candidates[-1]
     vectors, present, entropy = (torch.stack(x) for x in zip(*candidates))  # (R, G, C, ...)
     if rule == 'mean':
+        # vectors and entropies of absent classes are 0 and add nothing
         count = present.sum(0).clamp(min=1)
         mean = F.normalize(vectors.sum(0) / count.unsqueeze(-1), dim=-1, eps=EPS)
         return Prototypes(mean, present.any(0), entropy.sum(0) / count)
+    # the candidate with the lowest number is taken: of equal ones the first, which is the context
     order = entropy.masked_fill(~present, float('inf'))
     if rule == 'prefer_hr':
         rank = torch.arange(len(candidates), 0, -1, device=order.device, dtype=order.dtype)
@@ -248,7 +275,7 @@ def group_images(kind: str, sizes: Sequence[int],
             image joins the pair before it); False: its images have their partners in another pass.
 
     Returns:
-        The group of each image of each pass, and the number of groups.
+        For each pass the group of each image, 0-based, and the number of groups.
 
     Raises:
         ValueError: An unknown kind, or pairs of passes of different sizes.
@@ -259,9 +286,10 @@ def group_images(kind: str, sizes: Sequence[int],
         return [[0] * n for n in sizes], 1
     if kind == 'batch':
         return [[i] * n for i, n in enumerate(sizes)], len(sizes)
-    if kind == 'image':
+    if kind == 'image':  # images are numbered through all passes
         first = [sum(sizes[:i]) for i in range(len(sizes))]
         return [list(range(a, a + n)) for a, n in zip(first, sizes)], sum(sizes)
+    # 'pair' is left
     if len(set(sizes)) != 1:
         raise ValueError(
             f'image i of one pass is paired with image i of the other, but they have {list(sizes)} '
@@ -285,9 +313,8 @@ def gather_pixels(features: Tensor, mask: Tensor) -> list[Tensor]:
         B tensors (n_i, D), float32 or float64; only they are kept for the backward pass, not the
         map.
     """
-    # columns of (D, h w) maps: much quicker, back and forth, than picking pixels from all images at
-    # once
-    # D x N of an image -> (D, n_i)
+    # columns of each image's map (D, N), N = h * w: forward and backward much quicker than picking
+    # pixels from all images at once; -> (D, n_i)
     picked = [
         image.index_select(1,
                            marked.nonzero().flatten())
@@ -295,7 +322,7 @@ def gather_pixels(features: Tensor, mask: Tensor) -> list[Tensor]:
     ]
     least = HALF_EPS if features.dtype == torch.float16 else EPS
     picked = [at_least_float32(x) for x in picked]
-    # (D, n_i) -> (n_i, D)
+    # by their lengths, and (D, n_i) -> (n_i, D)
     return [(x * x.square().sum(0).clamp(min=least**2).rsqrt()).T for x in picked]
 
 

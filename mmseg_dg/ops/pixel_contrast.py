@@ -1,7 +1,7 @@
 """Contrast of all pairs of pixels, computed in blocks of rows: CLUDA's term
 (docs/behavior/pixl.md#cludas-contrastive-term, items 3 to 5).
 
-Shapes: N pixels, D channels.
+Shapes: N pixels, D channels, b pixels of a block of rows.
 """
 from __future__ import annotations
 
@@ -71,8 +71,11 @@ def pair_contrast(queries: Tensor, keys: Tensor, labels: Tensor,
 
 def _rows(start: int, stop: int, queries: Tensor, keys: Tensor, labels: Tensor, row_weight: Tensor,
           column_weight: Tensor, trust: Tensor, complement: bool, temperature: float) -> Tensor:
-    """Sum (0-d) of the row values of rows ``start`` to ``stop``; arguments as of
-    :func:`pair_contrast`, weights (N,) of rows and of columns, and ``trust`` in each pixel.
+    """Sum (0-d) of the values of rows ``start`` to ``stop``, b rows: for each pixel i among them
+    the weighted mean of ``-l_ij`` over its positives j.
+
+    Arguments as of :func:`pair_contrast`, but for ``row_weight`` and ``column_weight``, its pair of
+    weights, and ``trust``, its ``confidence``: (N,) each, 1 where nothing was given.
     """
     similar = queries[start:stop] @ keys.T / temperature  # (b, N)
     same = labels[start:stop].unsqueeze(1) == labels
@@ -82,7 +85,7 @@ def _rows(start: int, stop: int, queries: Tensor, keys: Tensor, labels: Tensor, 
     rows = torch.arange(start, stop, device=labels.device)
     # (b, N): same label, but not the pixel itself
     positive = same & (rows.unsqueeze(1) != torch.arange(len(labels), device=labels.device))
-    pair = row_weight[start:stop].unsqueeze(1) * column_weight  # (b, 1) x (N,) -> (b, N)
-    pair = (1 - pair if complement else pair) * (trust[start:stop].unsqueeze(1) * trust)
-    sums = torch.where(positive, -log_share * pair, 0.).sum(1)
+    weight = row_weight[start:stop].unsqueeze(1) * column_weight  # (b, 1) x (N,) -> (b, N)
+    weight = (1 - weight if complement else weight) * (trust[start:stop].unsqueeze(1) * trust)
+    sums = torch.where(positive, -log_share * weight, 0.).sum(1)
     return (sums / positive.sum(1).clamp(min=1)).sum()

@@ -57,7 +57,7 @@ def module_in_lower_precision(module: nn.Module, precision: Optional[str]) -> It
     around does not.
 
     Args:
-        module: Gives a tensor or a sequence of tensors.
+        module: Gives a map or a sequence of maps for a tensor, its first argument.
         precision: ``'bf16'``, ``'fp16'`` or None.
     """
     if precision is None:

@@ -38,7 +38,8 @@ def channel_statistics(maps: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def restyle(maps: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """Replace the channel statistics of maps (B, C, H, W) by ``mean`` and ``std`` (B, C).
+    """Replace the channel statistics of maps (B, C, H, W) by ``mean`` and ``std`` (B, C); same
+    shape and dtype.
 
     The maps' own statistics count as constants: no gradient flows through them. In float16, results
     and the factor of the gradient end at the largest number. A single position becomes the mean.
@@ -77,6 +78,7 @@ def style_consistency(logits: Tensor, stylized: Tensor) -> Tensor:
         raise ValueError(f'logits {tuple(logits.shape)} and stylized logits '
                          f'{tuple(stylized.shape)} must agree')
     logs = [at_least_float32(x).log_softmax(dim=1) for x in (logits, stylized)]
+    # m, as a logarithm like ``logs``: KL(p || m) is the sum of p (log p - log m)
     mixture = ((logs[0].exp() + logs[1].exp()) / 2).clamp(1e-7, 1).log()
     first, second = ((x.exp() * (x - mixture)).sum(dim=1).mean() for x in logs)
     return (first + second) / 2

@@ -18,6 +18,9 @@ def on_device(values: Tensor | Sequence[float], device: torch.device,
         values: A tensor of any shape, wherever it lies, or numbers.
         device: Where they are needed.
         dtype: Of the result; None: as they are.
+
+    Returns:
+        The same shape; the tensor itself where it is on the device already.
     """
     values, device = torch.as_tensor(values, dtype=dtype), torch.device(device)
     if device.type != 'cuda' or values.device.type != 'cpu':

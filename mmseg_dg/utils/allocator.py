@@ -8,7 +8,7 @@ from torch import nn
 
 # parameters of glibc's mallopt (malloc.h)
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
-_PAD = 64 * 2**20
+_PAD = 64 * 2**20  # bytes by which the heap grows at least
 
 
 def keep_freed_memory(model: Optional[nn.Module] = None) -> bool:
@@ -20,11 +20,12 @@ def keep_freed_memory(model: Optional[nn.Module] = None) -> bool:
     it ends.
 
     Args:
-        model: Of one that is not on the CPU nothing is done.
+        model: Where any of its parameters is not on the CPU, nothing is done. None: not asked.
 
     Returns:
-        Whether it is so now; False where the C library is not glibc, or ``MALLOC_...`` variables
-        of the environment configure it.
+        Whether the process keeps freed memory from now on; False where ``model`` is not on the
+        CPU, the C library is not glibc, or ``MALLOC_...`` variables of the environment already
+        configure it.
     """
     if model is not None and any(p.device.type != 'cpu' for p in model.parameters()):
         return False
@@ -34,5 +35,8 @@ def keep_freed_memory(model: Optional[nn.Module] = None) -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return False
-    return all(
-        mallopt(*setting) for setting in ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, -1), (_TOP_PAD, _PAD)))
+    settings = (
+        (_MMAP_MAX, 0),  # large blocks come from the heap, not from a mapping of their own
+        (_TRIM_THRESHOLD, -1),  # the free end of the heap is never given back
+        (_TOP_PAD, _PAD))
+    return all(mallopt(*setting) for setting in settings)  # mallopt gives 1 for success

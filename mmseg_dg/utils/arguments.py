@@ -31,13 +31,13 @@ def unsupported_arguments(**reasons: str) -> Callable[[_Class], _Class]:
         @functools.wraps(construct)
         def checked(self: Any, *args: Any, **kwargs: Any) -> None:
             for name in [n for n in kwargs if n in reasons]:
-                value = kwargs.pop(name)
+                value = kwargs.pop(name)  # a config may spell out that it is not used: NAME=None
                 if value is not None:
                     raise TypeError(f'{cls.__name__} takes no {name} (got {value!r}): '
                                     f'{reasons[name]}')
             construct(self, *args, **kwargs)
 
-        vars(checked)['refused'] = frozenset(reasons)
+        vars(checked)['refused'] = frozenset(reasons)  # for accepted_arguments()
         patched.__init__ = checked
         return cls
 
@@ -45,11 +45,15 @@ def unsupported_arguments(**reasons: str) -> Callable[[_Class], _Class]:
 
 
 def accepted_arguments(cls: type) -> Optional[tuple[str, ...]]:
-    """Names of the arguments a class takes, those of base classes included while they are handed
-    on, in the order of the classes; None: any.
+    """Names of the arguments that the constructor of a class takes.
 
-    Left out are those that a class sets itself (``fixed_arguments``) or refuses
-    (:func:`unsupported_arguments`).
+    Constructors are looked at from the class to its bases, as long as each hands the rest on
+    (``**kwargs``). Left out are arguments that a class sets itself (its attribute
+    ``fixed_arguments``, a tuple of names) or refuses (:func:`unsupported_arguments`).
+
+    Returns:
+        The names, those of the class before those of its bases; None where the last base takes
+        any name.
     """
     names: dict[str, None] = {}  # a dict keeps the order and takes each name once
     absent: set[str] = {'self'}
@@ -70,21 +74,24 @@ def accepted_arguments(cls: type) -> Optional[tuple[str, ...]]:
 
 
 def refuse_unknown(cls: type, unknown: Iterable[str]) -> None:
-    """Refuse what is left of the keyword arguments of a class when each of its bases has taken its
-    own.
+    """Refuse keyword arguments that no constructor of a class and its bases has taken.
+
+    Called by the last base, which gets what is left in its ``**kwargs``, and by classes for
+    their ``fixed_arguments``.
 
     Args:
         cls: The class that is built.
-        unknown: Names that none has taken.
+        unknown: Names that were not taken; none is the good case.
 
     Raises:
-        TypeError: There are any; the message has the closest names.
+        TypeError: ``unknown`` is not empty; the message has the closest names.
     """
     unknown = list(unknown)
     if not unknown:
         return
-    known = accepted_arguments(cls) or ()
-    hints = {name: get_close_matches(name, known, n=1, cutoff=0.6) for name in unknown}
-    said = ', '.join(name + (f' (is {hints[name][0]} meant?)' if hints[name] else '')
-                     for name in unknown)
-    raise TypeError(f'{cls.__name__} takes no {said}; it takes: {", ".join(known)}')
+    accepted = accepted_arguments(cls) or ()
+    named = []
+    for name in unknown:
+        closest = get_close_matches(name, accepted, n=1, cutoff=0.6)
+        named.append(name + (f' (is {closest[0]} meant?)' if closest else ''))
+    raise TypeError(f'{cls.__name__} takes no {", ".join(named)}; it takes: {", ".join(accepted)}')

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Union
 
-#: Hidden name, host and process of a temporary file.
+#: Matches the names that :func:`part_name` makes, with host and process as groups.
 _PART = re.compile(r'^\..+\.(?P<host>[\w-]+)\.(?P<process>\d+)\.part$')
 
 
@@ -21,17 +21,22 @@ def part_name(path: Path) -> Path:
 
 
 def _host() -> str:
+    """This machine's name with the characters that :data:`_PART` allows, at most 40 of them."""
     return re.sub(r'[^\w-]', '-', socket.gethostname())[:40] or 'host'
 
 
 def flush(path: Path) -> None:
-    """Wait until a file or folder is on the disk; file systems that cannot be asked are left alone.
+    """Wait until a file, or the entries of a folder, are on the disk (``fsync``).
+
+    Raises:
+        OSError: A file cannot be flushed; the message names it. A folder that cannot is passed
+            over.
     """
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     except OSError as error:
-        # a folder that cannot be flushed is passed over: some network file systems flush files only
+        # some network file systems flush files only, no folders
         if not path.is_dir():
             raise OSError(error.errno, f'{error.strerror} (while {path} was flushed to the '
                           'disk)') from error
@@ -41,13 +46,13 @@ def flush(path: Path) -> None:
 
 @contextlib.contextmanager
 def written_whole(path: Union[str, Path], durable: bool = True) -> Iterator[Path]:
-    """Gives a temporary path to write to; afterwards its content is at ``path``, or (after an
-    error) nothing changed.
+    """Give a temporary path beside ``path`` to write to. When the block ends, the content is moved
+    to ``path``; after an error ``path`` is as it was.
 
     Args:
         path: Of the file.
-        durable: Wait until it is on the disk: it survives a crash of the machine, not of the
-            process only. False for many files that can be made again.
+        durable: Wait until the content is on the disk, so that it survives a crash of the whole
+            machine, not only of the process. False for many files that can be made again.
 
     Raises:
         OSError: It cannot be written (disk full, quota, rights); the message names ``path``, and no
@@ -69,7 +74,7 @@ def written_whole(path: Union[str, Path], durable: bool = True) -> Iterator[Path
         part.unlink(missing_ok=True)
         raise
     if durable:
-        flush(path.parent)
+        flush(path.parent)  # the move itself is an entry of the folder
 
 
 def write_text(path: Union[str, Path], text: str) -> None:
@@ -81,10 +86,12 @@ def write_text(path: Union[str, Path], text: str) -> None:
 def remove_parts(folder: Union[str, Path]) -> list[str]:
     """Remove temporary files that killed processes left in a folder; returns their names.
 
-    Call it only while the folder's lock is held: those of living processes would go, too.
+    Call it only while the folder's lock (``run_lock``) is held: temporary files that living
+    processes are writing would be removed, too.
     """
     gone = []
     for entry in Path(folder).iterdir() if Path(folder).is_dir() else ():
+        # the latter are the names that earlier versions gave
         if _PART.match(entry.name) or entry.name.endswith(('.pth.part', 'last_checkpoint.part')):
             entry.unlink(missing_ok=True)
             gone.append(entry.name)
@@ -110,7 +117,7 @@ def remove_dead_parts(folders: Iterable[Union[str, Path]]) -> int:
 def _alive(process: int) -> bool:
     """Whether a process with this number runs on this machine; when in doubt, yes."""
     try:
-        os.kill(process, 0)
+        os.kill(process, 0)  # signal 0 only asks
     except ProcessLookupError:
         return False
     except OSError:  # another user's, or a system that cannot tell

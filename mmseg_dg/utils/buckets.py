@@ -12,8 +12,10 @@ BUCKET_BYTES = 64 * 2**20
 
 
 def buckets(tensors: Iterable[Tensor], limit: int = BUCKET_BYTES) -> Iterator[list[Tensor]]:
-    """Consecutive groups of one dtype and device, of any shape, each at most ``limit`` bytes (or
-    one tensor).
+    """Consecutive groups of tensors of any shape, for :func:`flat`.
+
+    The tensors of a group have one dtype and one device, and together at most ``limit`` bytes; a
+    larger tensor is a group of its own. The order of the tensors is kept.
     """
     group: list[Tensor] = []
     size = 0
@@ -29,13 +31,18 @@ def buckets(tensors: Iterable[Tensor], limit: int = BUCKET_BYTES) -> Iterator[li
 
 
 def flat(tensors: list[Tensor]) -> Tensor:
-    """All elements of a bucket, (N,)."""
+    """All elements of a bucket (a list of :func:`buckets`), one tensor after the other, (N,)."""
     return torch.cat([t.reshape(-1) for t in tensors])  # any shapes -> (N,)
 
 
 @torch.no_grad()
 def scatter(values: Tensor, into: list[Tensor]) -> None:
-    """Write a flat vector (N,) back into the tensors whose elements :func:`flat` joined."""
+    """Write a flat vector (N,) back into the tensors that :func:`flat` joined, in place.
+
+    Args:
+        values: One value per element, in the order of :func:`flat`.
+        into: The list that was given to :func:`flat`.
+    """
     parts = values.split([t.numel() for t in into])
-    # (n_i,) -> the shape of the i-th tensor
+    # (n_i,) -> the shape of the i-th tensor; one kernel copies all of them
     torch._foreach_copy_(into, [part.view_as(t) for part, t in zip(parts, into)])

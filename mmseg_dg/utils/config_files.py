@@ -32,30 +32,34 @@ def read_config_file(path: Union[str, Path]) -> Config:
     if not cfg.get('custom_imports'):
         return cfg
     beside = Path(path).resolve().parent
-    # the copy of a config in a work dir says where its modules are
-    folders = [str(beside), *filter(None, [cfg.get(MODULES_FOLDER)])]
+    folders = [str(beside)]
+    if cfg.get(MODULES_FOLDER):  # the copy of a config in a work dir says where its modules are
+        folders.append(cfg[MODULES_FOLDER])
     sys.path.extend(folder for folder in folders if folder not in sys.path)
     try:
         import_modules_from_strings(**cfg.custom_imports)
     except ImportError as error:
-        missing = error.__context__  # mmengine's own message has only the name
-        if not isinstance(missing, ModuleNotFoundError) or missing.name not in _named(cfg):
+        # mmengine's own message has only the name; its cause says what was not found
+        missing = error.__context__
+        # a module was found and fails to import something else: its own message is right
+        if not isinstance(missing, ModuleNotFoundError) or missing.name not in _imported_names(cfg):
             raise
         raise ImportError(
             f'{path}: custom_imports names {missing.name!r}, which is neither installed nor in '
             f'{" or ".join(folders)}') from None
-    if any(_lies_in(name, beside) for name in _named(cfg)):
+    if any(_lies_in(name, beside) for name in _imported_names(cfg)):
         cfg[MODULES_FOLDER] = str(beside)
     return cfg
 
 
-def _named(cfg: Config) -> set[str]:
-    """Modules of ``custom_imports`` and the packages they are part of."""
+def _imported_names(cfg: Config) -> set[str]:
+    """Modules of ``custom_imports`` and the packages they are part of: ``a.b`` gives a, a.b."""
     imports = cfg.custom_imports.get('imports') or []
     names = [imports] if isinstance(imports, str) else imports
     return {name.rsplit('.', cut)[0] for name in names for cut in range(name.count('.') + 1)}
 
 
 def _lies_in(name: str, folder: Path) -> bool:
+    """Whether the file of an imported module lies in a folder or below it."""
     file = getattr(sys.modules.get(name), '__file__', None)
     return file is not None and folder in Path(file).resolve().parents

@@ -28,7 +28,7 @@ def keep_tables_in_the_file() -> None:
     """
     from mmengine.logging import MMLogger
     original = MMLogger.__init__
-    if getattr(original, 'keeps_tables', False):  # replaced already
+    if getattr(original, 'keeps_tables', False):  # the mark set below: replaced already
         return
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
@@ -40,6 +40,7 @@ def keep_tables_in_the_file() -> None:
             if not isinstance(handler, logging.FileHandler):
                 handler.addFilter(WithoutTables())
                 if handler.level <= logging.INFO:
+                    # to this handler alone: the log file has the tables
                     text = f'config, environment and hooks are in the log file {self.log_file}'
                     handler.handle(
                         self.makeRecord(self.name, logging.INFO, __file__, 0, text, (), None))
@@ -58,8 +59,9 @@ def write_traceback(error: BaseException) -> str:
     """
     # not imported here: an error may come before mmengine is there
     logging_module = sys.modules.get('mmengine.logging')
-    known = getattr(getattr(logging_module, 'MMLogger', None), '_instance_dict', {})
-    for logger in reversed(list(known.values())):
+    # mmengine's registry of loggers by name, the newest last
+    loggers = getattr(getattr(logging_module, 'MMLogger', None), '_instance_dict', {})
+    for logger in reversed(list(loggers.values())):
         for handler in logger.handlers:
             if isinstance(handler, logging.FileHandler):
                 record = logger.makeRecord(logger.name, logging.ERROR, __file__, 0,
@@ -81,6 +83,11 @@ class Progress:
         what: The stage, for a person: ``'counting labels'``.
         total: Steps in all.
         quiet: Seconds between lines where standard error is no terminal.
+
+    Attributes:
+        done: Steps that are done.
+        spoken: Time of the last line (:func:`time.monotonic`), of the beginning before the first.
+        drawn: Whether the terminal has a line, which the last step must complete.
     """
     def __init__(self, what: str, total: int, quiet: float = 10.) -> None:
         self.what, self.total, self.done = what, total, 0
@@ -91,7 +98,8 @@ class Progress:
 
     def update(self, count: int = 1) -> None:
         """``count`` more steps are done: draw the line anew on a terminal, or write one into the
-        log, at most every ``quiet`` seconds.
+        log, at most every ``quiet`` seconds. The last step completes a line on a terminal at once,
+        and writes none into a log.
         """
         self.done += count
         now, last = time.monotonic(), self.done >= self.total
@@ -104,15 +112,19 @@ class Progress:
                 print_log(self.text(now), logger='current')
             return
         self.drawn = True
+        # padded, so that nothing of a longer line stays
         sys.stderr.write(f'\r{self.text(now):<78}' + '\n' * last)
         sys.stderr.flush()
 
     def text(self, now: float) -> str:
         """``counting labels: 120 of 4000, 2 min 5 s left``; at the end how long it took."""
-        gone = now - self.begin
-        rest = f'{duration(gone)}' if self.done >= self.total else (
-            f'{duration(gone / max(self.done, 1) * (self.total - self.done))} left')
-        return f'{self.what}: {self.done} of {self.total}, {rest}'
+        elapsed = now - self.begin
+        if self.done >= self.total:
+            time_text = duration(elapsed)
+        else:
+            per_step = elapsed / max(self.done, 1)
+            time_text = f'{duration(per_step * (self.total - self.done))} left'
+        return f'{self.what}: {self.done} of {self.total}, {time_text}'
 
 
 def duration(seconds: float) -> str:

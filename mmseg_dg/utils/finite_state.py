@@ -9,7 +9,7 @@ from torch import Tensor
 
 #: Parts of a checkpoint that a run goes on from, or that a network is made of.
 PARTS = ('state_dict', 'optimizer', 'ema_state_dict')
-_NAMED = 3
+_NAMED = 3  # tensors a message names
 
 
 def nonfinite_tensors(content: Any, name: str = '') -> Iterator[tuple[str, int, int]]:
@@ -17,7 +17,7 @@ def nonfinite_tensors(content: Any, name: str = '') -> Iterator[tuple[str, int, 
     that has some.
     """
     if isinstance(content, Tensor):
-        if content.is_floating_point() and not content.is_meta:
+        if content.is_floating_point() and not content.is_meta:  # meta tensors have no values
             wrong = int(content.numel() - torch.isfinite(content).sum())
             if wrong:
                 yield name, wrong, content.numel()
@@ -50,9 +50,10 @@ def refuse_nonfinite(checkpoint: Any, file: str) -> None:
         key: checkpoint[key]
         for key in PARTS if isinstance(checkpoint, Mapping) and key in checkpoint
     }
-    found = nonfinite_summary(parts or checkpoint)
-    if found:
-        raise ValueError(f'{file} holds NaN or infinite numbers ({found}): the run that wrote it '
+    # without any of these parts it is a plain state dict
+    summary = nonfinite_summary(parts or checkpoint)
+    if summary:
+        raise ValueError(f'{file} holds NaN or infinite numbers ({summary}): the run that wrote it '
                          'had diverged, or the file is damaged. Nothing can be learned or '
                          'predicted from it: use an earlier checkpoint, and lower the learning '
                          'rate before the run goes on')

@@ -11,17 +11,18 @@ class KnowsFrozen(Protocol):
     ``'all'``, ``'adapters'`` or ``'none'``.
     """
     def frozen_names(self) -> set[str]:
-        """Names of its state dict that never change."""
+        """Names of its own state dict whose tensors never change in training."""
 
 
 def encoders_in(module: nn.Module) -> dict[str, Any]:
-    """Modules at or below ``module`` that know what of them is trained (``EncoderOptions``), by
-    their path."""
+    """``{path: encoder}`` of the modules at or below ``module`` that know what of them is trained
+    (``EncoderOptions``); the path of ``module`` itself is ``''``.
+    """
     return {name: part for name, part in module.named_modules() if isinstance(part, KnowsFrozen)}
 
 
 def frozen_names(module: nn.Module) -> set[str]:
-    """Names of a module's state dict that its encoders keep as they are."""
+    """Names of a module's state dict that the encoders in it never change in training."""
     return {
         f'{path}.{name}' if path else name
         for path, encoder in encoders_in(module).items()

@@ -8,10 +8,11 @@ def public_names(cls: type) -> set[str]:
 
 
 def refuse_near_misses(cls: type, interface: type, cutoff: float = 0.85) -> None:
-    """Refuse a subclass with a name that is nearly one of its interface: a misspelled override is
-    never called.
+    """Refuse a subclass that defines a name nearly like one of its interface: a misspelled override
+    is never called.
 
-    For ``__init_subclass__`` of the interface.
+    Names that any base class defines are passed over: they do override something. To be called
+    from ``__init_subclass__`` of the interface.
 
     Args:
         cls: The subclass.
@@ -21,10 +22,10 @@ def refuse_near_misses(cls: type, interface: type, cutoff: float = 0.85) -> None
     Raises:
         TypeError: The name, and the one that is probably meant.
     """
-    known = public_names(interface)
+    interface_names = public_names(interface)
     inherited = {name for base in cls.__mro__[1:] for name in vars(base)}
     for name in sorted(public_names(cls) - inherited):
-        meant = get_close_matches(name, known, n=1, cutoff=cutoff)
+        meant = get_close_matches(name, interface_names, n=1, cutoff=cutoff)
         if meant:
             raise TypeError(f'{cls.__name__}.{name} overrides nothing of {interface.__name__}: is '
                             f'{meant[0]} meant? Otherwise choose a name that is less like it')

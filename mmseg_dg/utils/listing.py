@@ -15,5 +15,6 @@ def listed(names: Iterable[object], most: int = 6, separator: str = ', ', what: 
         The text, ``'none'`` where there are no names.
     """
     names = list(names)
-    rest = f' and {len(names) - most} more{what and " "}{what}' if len(names) > most else ''
+    word = f' {what}' if what else ''
+    rest = f' and {len(names) - most} more{word}' if len(names) > most else ''
     return (separator.join(map(str, names[:most])) or 'none') + rest

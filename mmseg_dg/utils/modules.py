@@ -35,16 +35,20 @@ class HasNetworks(Protocol):
 
 @runtime_checkable
 class IsJudgedByPart(Protocol):
-    """A model of which one part predicts, as a training method.
+    """A model of which one part predicts, such as a training method.
 
     Attributes:
-        evaluated_network: This part.
+        evaluated_network: The part (a segmentor) that predicts.
     """
     evaluated_network: Any
 
 
 def evaluated_network(model: Any) -> Any:
-    """The segmentor that predicts, behind wrappers (processes, test-time augmentation) and methods.
+    """The segmentor that predicts: a method's evaluated network, or a plain segmentor itself.
+
+    Args:
+        model: A method or segmentor, perhaps inside wrappers, each of which has it as its child
+            ``module``: those of a distributed run and of test-time augmentation.
     """
     while not isinstance(model, IsJudgedByPart) and child(model, 'module') is not None:
         model = model.module

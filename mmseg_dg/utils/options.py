@@ -45,7 +45,7 @@ def removed_arguments(**hints: str) -> Callable[[type], type]:
 
         @functools.wraps(original)
         def checked(self: Any, *args: Any, **kwargs: Any) -> None:
-            for name in sorted(set(hints).intersection(kwargs)):
+            for name in sorted(set(hints).intersection(kwargs)):  # the first of them is named
                 raise ValueError(f'{type(self).__name__} takes no {name}={kwargs[name]!r} any '
                                  f'more: {hints[name]}')
             original(self, *args, **kwargs)

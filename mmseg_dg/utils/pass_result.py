@@ -64,10 +64,10 @@ class PassResult:
         losses, logs = dict(self.losses), dict(self.logs)
         for other in others:
             # losses with losses, logs with logs
-            for mine, theirs in ((losses, other.losses), (logs, other.logs)):
-                twice = sorted(mine.keys() & theirs.keys())
+            for joined, added in ((losses, other.losses), (logs, other.logs)):
+                twice = sorted(joined.keys() & added.keys())
                 if twice:
                     raise ValueError(f'{twice} are computed twice in one pass: give each a name of '
                                      'its own')
-                mine.update(theirs)
+                joined.update(added)
         return PassResult(losses, logs)

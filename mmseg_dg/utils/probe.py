@@ -35,14 +35,17 @@ def unreadable(model: BaseModel, sample: dict) -> str:
     try:
         with torch.no_grad(), local_seed(0):
             problem = _try(model, image, sample['data_samples'].clone())
-            return problem if problem and not _try(
-                model, *_enlarged(image, sample['data_samples'].clone())) else ''
+            if not problem:
+                return ''
+            # the same image enlarged fails as well: the fault is not that it is small
+            fails_on_large = _try(model, *_enlarged(image, sample['data_samples'].clone()))
+            return '' if fails_on_large else problem
     finally:
         model.train(training)
 
 
 def _try(model: BaseModel, image: Tensor, data_sample: Any) -> str:
-    """Why the network cannot predict the image; '' if it can."""
+    """Why the network cannot predict the image (C, H, W): the error it raises; '' if it can."""
     try:
         model.test_step(dict(inputs=[image], data_samples=[data_sample]))
     except torch.cuda.OutOfMemoryError:
@@ -53,7 +56,9 @@ def _try(model: BaseModel, image: Tensor, data_sample: Any) -> str:
 
 
 def _enlarged(image: Tensor, data_sample: Any) -> tuple[Tensor, Any]:
-    """The image at twice the smallest side, and its sample told so."""
+    """The image (C, H, W) resized to a square of twice :data:`SMALL_SIDE`, and its data sample,
+    changed in place to name that size.
+    """
     size = (2 * SMALL_SIDE, 2 * SMALL_SIDE)
     data_sample.set_metainfo(dict(ori_shape=size, img_shape=size, pad_shape=size))
     return F.interpolate(image[None].float(), size=size).to(image.dtype)[0], data_sample

@@ -22,6 +22,7 @@ LOCK = '.run_lock.json'
 #: Seconds between touches, and how long a lock of another machine is watched before it counts as
 #: left behind.
 BEAT, WATCH = 5., 30.
+#: Real path of a work dir -> the lock this process has on it.
 _HELD: dict[str, 'RunLock'] = {}
 
 
@@ -38,11 +39,14 @@ def _started(process: int) -> str:
     number.
     """
     text = _read(f'/proc/{process}/stat')
+    # the name in brackets may have blanks; behind it stand fields 3 and on, field 22 is the start
     return text.rpartition(')')[2].split()[19] if ')' in text else ''
 
 
 def _namespace() -> str:
-    """Linux' namespace of process ids, in which one is unique; empty elsewhere."""
+    """The namespace in which this process's number is unique (Linux: each container has its own);
+    empty elsewhere.
+    """
     try:
         return os.readlink('/proc/self/ns/pid')
     except OSError:
@@ -50,7 +54,12 @@ def _namespace() -> str:
 
 
 def describe_this_process() -> dict:
-    """What a lock file holds."""
+    """What a lock file holds of its owner, and what tells it apart from every other process.
+
+    ``host``, ``boot`` (an id of the machine's start) and ``namespace`` say where the number
+    ``process`` counts, ``process_started`` which process it was; ``job`` and ``restart`` are
+    slurm's, ``since`` is for people. What the system does not tell is empty text.
+    """
     return dict(host=socket.gethostname(), process=os.getpid(),
                 boot=_read('/proc/sys/kernel/random/boot_id'), namespace=_namespace(),
                 process_started=_started(os.getpid()), job=os.environ.get('SLURM_JOB_ID', ''),
@@ -61,11 +70,15 @@ def describe_this_process() -> dict:
 def _alive(process: Any, started: Any) -> bool:
     """Whether the process that holds a lock still runs; a new process with its number is told
     apart by its start.
+
+    Args:
+        process: Its number, as read from the lock file.
+        started: Its start (:func:`_started`), as read from the lock file.
     """
     if type(process) is not int or process <= 0:
         return False
     try:
-        os.kill(process, 0)
+        os.kill(process, 0)  # signal 0 only asks
     except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
@@ -80,13 +93,17 @@ class RunLock:
     """The lock of one work dir.
 
     Args:
-        folder: The work dir, which is there.
+        folder: The work dir; it must exist.
+
+    Attributes:
+        path: The lock file.
+        mine: The text this process wrote into it; None while it does not hold the lock.
     """
     def __init__(self, folder: Union[str, Path]) -> None:
         self.path = Path(folder) / LOCK
         self.mine: Optional[str] = None
-        self._process = os.getpid()
-        self._ended = threading.Event()
+        self._process = os.getpid()  # a forked child has this object and does not own the lock
+        self._ended = threading.Event()  # set by release(): ends the thread that touches the file
 
     def acquire(self) -> None:
         """Take the lock, from a process that is gone if need be.
@@ -118,7 +135,7 @@ class RunLock:
                 return False
         finally:
             part.unlink(missing_ok=True)
-        self.mine = text  # what check() expects to find in the file
+        self.mine = text
         threading.Thread(target=self._beat, daemon=True, name='run lock').start()
         return True
 
@@ -172,14 +189,19 @@ class RunLock:
             aside.unlink(missing_ok=True)
 
     def _why_stale(self, owner: dict) -> Optional[str]:
-        """Why the owner of a lock is gone; None while it may be alive."""
-        # in a container process numbers are its own: they compare within one namespace only
+        """Why the owner of a lock is gone; None while it may be alive.
+
+        Args:
+            owner: Content of the lock file (:func:`describe_this_process`); empty where it could
+                not be read.
+        """
         me = describe_this_process()
         if me['job'] and owner.get('job') == me['job'] and owner.get('restart') != me['restart']:
             return 'an earlier start of this slurm job'
         if owner.get('host') == me['host'] and owner.get(
                 'boot') and me['boot'] and owner['boot'] != me['boot']:
             return 'the machine was started again since'
+        # in a container process numbers are its own: they compare within one namespace only
         if all(owner.get(key) == me[key] for key in ('host', 'boot', 'namespace')) and owner:
             if owner.get('process') == me['process'] and owner.get(
                     'process_started') == me['process_started']:
@@ -189,8 +211,8 @@ class RunLock:
         return self._watch()
 
     def _watch(self) -> Optional[str]:
-        """Wait to see whether the owner, on another machine, still touches the file. None if so,
-        else why the lock is stale.
+        """Wait up to ``WATCH`` seconds to see whether the owner, on another machine, still touches
+        the file. None if so, else why the lock is stale.
         """
         with contextlib.suppress(OSError):
             before, until = self._touched(), time.monotonic() + WATCH
@@ -202,7 +224,7 @@ class RunLock:
                 if self._touched() != before:
                     return None
             return f'nobody touched it for {WATCH:.0f} s'
-        return 'it is gone'
+        return 'it is gone'  # the file cannot be opened any more
 
     def _touched(self) -> int:
         """When the file was last touched, in nanoseconds."""
@@ -225,7 +247,7 @@ class RunLock:
         """Give the folder free; a lock that is another's by now stays."""
         self._ended.set()
         if os.getpid() != self._process:
-            return  # a forked process
+            return  # a forked process: the lock is its parent's
         if self.mine is not None and _read(str(self.path)) == self.mine:
             self.path.unlink(missing_ok=True)
         self.mine = None
@@ -249,7 +271,7 @@ def hold(folder: Union[str, Path]) -> RunLock:
 
 
 def current_lock(folder: Union[str, Path]) -> Optional[RunLock]:
-    """The lock this process has on a work dir."""
+    """The lock this process has on a work dir; None without one."""
     return _HELD.get(os.path.realpath(folder))
 
 

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.visualization import Visualizer
 
-_count = itertools.count()
+_count = itertools.count()  # how many runs of this process were named before
 
 
 def name_run(cfg: Config) -> None:
@@ -20,7 +20,7 @@ def name_run(cfg: Config) -> None:
     Args:
         cfg: Changed in place: ``experiment_name``, and ``visualizer.name`` where that is in use.
     """
-    number = next(_count)
+    number = next(_count)  # 0 for the first run, which keeps the names of its config
     if number and not cfg.get('experiment_name'):
         cfg.experiment_name = f'{Path(cfg.filename or "run").stem}_{number}'
     elif number:
@@ -32,13 +32,14 @@ def name_run(cfg: Config) -> None:
 
 
 def make_current(runner: Any) -> None:
-    """Let ``get_current_instance`` find the logger, message hub and visualizer of this run, not of
-    the last built.
+    """Let ``get_current_instance`` find the logger, message hub and visualizer of this run, not
+    those of the run that was built last.
     """
     for kind, key in ((MMLogger, 'logger'), (MessageHub, 'message_hub'), (Visualizer,
                                                                           'visualizer')):
         instance = getattr(runner, key, None)
         name = getattr(instance, 'instance_name', None)
-        known = kind._instance_dict  # in the order of building; the last is "current"
-        if instance is not None and known.get(name) is instance and next(reversed(known)) != name:
-            known[name] = known.pop(name)
+        instances = kind._instance_dict  # mmengine's, in the order of building; last is "current"
+        if instance is not None and instances.get(name) is instance and next(
+                reversed(instances)) != name:
+            instances[name] = instances.pop(name)  # to the end

@@ -21,7 +21,8 @@ def derive_seed(*parts: Union[int, str]) -> int:
         *parts: Integers and strings, e.g. ``derive_seed(run_seed, rank, iteration, 'draws')``.
             ``1`` and ``'1'`` differ.
     """
-    # with its type, and a separator that no text has: ('a', 'b') is not ('ab', )
+    # each with its type (a numpy integer as an int), and a separator that no text has:
+    # ('a', 'b') is not ('ab', )
     text = '\x1f'.join(f'{type(p).__name__}:{p}'
                        for p in (int(p) if isinstance(p, np.integer) else p for p in parts))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), 'little') % 2**31
@@ -90,12 +91,14 @@ class StepGenerator:
         torch: CPU :class:`torch.Generator`.
     """
     def __init__(self, seed: int) -> None:
-        self.numpy = np.random.RandomState(seed % 2**32)
+        self.numpy = np.random.RandomState(seed % 2**32)  # numpy takes 32 bits only
         self.torch = torch.Generator().manual_seed(seed)
 
     @classmethod
     def wrap(cls, generator: Union['StepGenerator', torch.Generator, int]) -> 'StepGenerator':
-        """Accept a seed or a plain torch generator where a :class:`StepGenerator` is expected."""
+        """A :class:`StepGenerator` from a seed, or from a plain torch generator, which draws one
+        number as the seed and so moves on; a :class:`StepGenerator` comes back as it is.
+        """
         if isinstance(generator, StepGenerator):
             return generator
         if isinstance(generator, torch.Generator):

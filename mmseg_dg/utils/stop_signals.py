@@ -21,10 +21,10 @@ SIGNALS = ('SIGTERM', 'SIGINT', 'SIGUSR1')
 #: once is the same one.
 _SAME_SIGNAL = 5.
 
-_noted: Optional[str] = None
-_when = 0.
-_training = False
-_releases = False
+_noted: Optional[str] = None  # name of the signal that asked this process to stop
+_when = 0.  # time.monotonic() of that signal
+_training = False  # an iteration is under way, at whose end the run can stop
+_release_registered = False  # release_workers() is called at exit
 
 
 class StoppedEarly(BaseException):
@@ -38,7 +38,7 @@ def noted() -> Optional[str]:
 
 
 def forget() -> None:
-    """Begin without a note, as a new run in the same process does."""
+    """Forget signals that came before, and that a training had begun: a new run begins."""
     global _noted, _training
     _noted, _training = None, False
 
@@ -50,8 +50,12 @@ def training_begins() -> None:
 
 
 def _note(number: int, frame: Optional[FrameType]) -> None:
-    """Signal handler: the first signal is remembered until the iteration ends, a second Ctrl-C
-    interrupts at once.
+    """Signal handler: remember the first signal; :class:`AgreedStop` asks for it when an iteration
+    ends. A second Ctrl-C interrupts at once.
+
+    Raises:
+        StoppedEarly: No iteration is under way (:func:`training_begins`).
+        KeyboardInterrupt: A second Ctrl-C.
     """
     global _noted, _when
     now = time.monotonic()
@@ -65,8 +69,10 @@ def _note(number: int, frame: Optional[FrameType]) -> None:
 
 
 def listen() -> None:
-    """Note the signals from now on; nothing happens in a thread other than the main one, or without
-    such signals.
+    """Note the signals (:data:`SIGNALS`) from now on.
+
+    Nothing is done in a thread other than the main one, in which alone Python allows handlers, and
+    for signals this system does not have.
     """
     if threading.current_thread() is not threading.main_thread():
         return
@@ -81,7 +87,11 @@ def shield_worker(worker: int, then: Any = None) -> None:
 
     They serve the iteration that is under way; the run ends them itself. The first SIGTERM is
     therefore passed over (but for ten minutes at most, should the run be unable to end them), a
-    second one ends the worker.
+    second one ends the worker. SIGINT and SIGUSR1 are ignored.
+
+    Args:
+        worker: Number of the worker, handed on.
+        then: The loader's own ``worker_init_fn``, called first; None without one.
     """
     if then is not None:
         then(worker)
@@ -112,7 +122,7 @@ class Shielded:
 
 
 def release_workers(patience: float = 5.) -> None:
-    """End the workers with their process; called when it exits.
+    """End the data loading workers of this process; called when it exits.
 
     multiprocessing sends each of them one SIGTERM then and waits for its end, but a shielded worker
     passes the first one over. They are therefore asked until they are gone (signals that come fast
@@ -123,6 +133,7 @@ def release_workers(patience: float = 5.) -> None:
     if posix and threading.current_thread() is threading.main_thread():
         # torch's own handler takes a worker that ends by a signal for a fault, and raises
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    # torch's workers are daemons
     children = [child for child in multiprocessing.active_children() if child.daemon]
     while children:
         for child in children:
@@ -135,12 +146,16 @@ def release_workers(patience: float = 5.) -> None:
 
 
 def shield_workers(loaders: Iterable[Any]) -> None:
-    """Shield the workers of loaders that have none running yet."""
-    global _releases
+    """Let the workers that dataloaders will start pass over signals (:func:`shield_worker`).
+
+    Workers that run already are not changed. Their end at the exit of the process is taken over by
+    :func:`release_workers`.
+    """
+    global _release_registered
     # registered after multiprocessing's own function, so that it is called before it
-    if not _releases:
+    if not _release_registered:
         atexit.register(release_workers)
-        _releases = True
+        _release_registered = True
     for loader in loaders:
         if loader.num_workers > 0 and not isinstance(loader.worker_init_fn, Shielded):
             loader.worker_init_fn = Shielded(loader.worker_init_fn)
@@ -155,14 +170,17 @@ class AgreedStop:
     """
     def __init__(self) -> None:
         import torch.distributed as dist
-        self._group: Any = None
-        self._asked, self._answer = -1, False
+        self._group: Any = None  # None: the default group, which is gloo's already
+        self._asked, self._answer = -1, False  # the last iteration asked about, and its answer
         self._several = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
         if self._several and dist.get_backend() != 'gloo':
             self._group = dist.new_group(backend='gloo')
 
     def __call__(self, iteration: int) -> bool:
-        """Every process calls this for the same iterations; within one, the answer does not change.
+        """Whether any process was asked to stop before this was first called for ``iteration``.
+
+        Every process must call it for the same iterations, since the first call for one waits for
+        the others. Further calls for the same iteration give the same answer.
         """
         if iteration != self._asked:  # not asked yet in this iteration
             self._asked = iteration
@@ -171,6 +189,6 @@ class AgreedStop:
                 import torch
                 import torch.distributed as dist
                 flag = torch.tensor([int(self._answer)])
-                dist.all_reduce(flag, op=dist.ReduceOp.MAX, group=self._group)
+                dist.all_reduce(flag, op=dist.ReduceOp.MAX, group=self._group)  # 1 if any has 1
                 self._answer = bool(flag.item())
         return self._answer

@@ -12,6 +12,7 @@ from mmseg_dg.utils.atomic_files import write_text
 from mmseg_dg.utils.checkpoint_reader import CheckpointError, check_complete, read_checkpoint
 from mmseg_dg.utils.listing import listed
 
+#: The file that names the newest checkpoint, as mmengine calls it.
 POINTER = 'last_checkpoint'
 _TEMPLATES = ('iter_{}.pth', 'epoch_{}.pth')
 _BEST = re.compile(r'^best_.+\.pth$')
@@ -33,16 +34,17 @@ def lying_in(folder: Union[str, Path], template: Optional[str] = None) -> list[F
 
     Args:
         folder: The work dir.
-        template: Names of the files, ``'iter_{}.pth'``; None: those of mmengine.
+        template: Names of the files, such as ``'step_{}.pth'``; None: mmengine's ``iter_{}.pth``
+            and ``epoch_{}.pth``.
     """
     # file names with the iteration (or epoch) as the group
-    names = [
+    patterns = [
         re.compile(re.escape(item).replace(re.escape('{}'), r'(\d+)'))
         for item in ([template] if template else _TEMPLATES)
     ]
     found = []
     for path in Path(folder).iterdir() if Path(folder).is_dir() else ():
-        match = next((m for name in names if (m := name.fullmatch(path.name))), None)
+        match = next((m for pattern in patterns if (m := pattern.fullmatch(path.name))), None)
         if match and path.is_file():
             found.append(Found(path, int(match.group(1))))
     return sorted(found, key=lambda item: (-item.step, item.path.name))
@@ -87,11 +89,18 @@ def read_pointer(folder: Union[str, Path]) -> Optional[Path]:
 
 
 def _in_order(found: list[Found], pointer: Optional[Path]) -> tuple[list[Found], list[Found]]:
-    """``(to be tried, newest first; left over from an earlier run)``.
+    """Sort out checkpoints that an earlier run left in the folder.
 
     A file with a higher iteration than the newest one of this run, written before it, is of an
     earlier, longer run. One written after it is newer: the process ended between writing it and the
     pointer.
+
+    Args:
+        found: Checkpoints of a folder, newest first.
+        pointer: The one that ``last_checkpoint`` names; without it none counts as left over.
+
+    Returns:
+        Those to be tried, newest first, and those left over.
     """
     current = next((item for item in found if pointer is not None and item.path == pointer), None)
     if current is None:
@@ -112,10 +121,10 @@ def newest_loadable(folder: Union[str, Path], template: Optional[str] = None,
     Args:
         folder: The work dir. Only files in it count.
         template: As :func:`lying_in`.
-        complete: Whether it must hold optimizer and schedules.
+        complete: Whether it must hold all that a run goes on from: optimizer, schedules, logs.
 
     Returns:
-        None where no checkpoint lies there.
+        Its path; None where no checkpoint lies there.
 
     Raises:
         CheckpointError: Checkpoints lie there, and none can be read.
@@ -128,7 +137,7 @@ def newest_loadable(folder: Union[str, Path], template: Optional[str] = None,
     ]
     for item in tried:
         try:
-            content = read_checkpoint(item.path, 'meta')
+            content = read_checkpoint(item.path, 'meta')  # tensors without memory for their values
             if complete:
                 check_complete(content, item.path.name)
         except CheckpointError as error:
@@ -140,9 +149,9 @@ def newest_loadable(folder: Union[str, Path], template: Optional[str] = None,
                 logger='current', level=logging.WARNING)
         return item.path
     if found:
-        listed = '\n  '.join(skipped)
+        reasons = '\n  '.join(skipped)
         raise CheckpointError(f'{folder} holds {len(found)} checkpoints, and a run can go on from '
-                              f'none of them:\n  {listed}\nGive another file (--resume FILE), '
+                              f'none of them:\n  {reasons}\nGive another file (--resume FILE), '
                               'start in another --work-dir, or begin again with --overwrite')
     if best_of(folder):
         raise CheckpointError(
@@ -165,7 +174,7 @@ def on_first_process(function: Any) -> Any:
     """
     from mmengine.dist import broadcast_object_list, get_dist_info
     rank, world_size = get_dist_info()
-    outcome: list = [None, None]
+    outcome: list = [None, None]  # the result, the error
     if rank == 0:
         try:
             outcome[0] = function()

@@ -41,6 +41,7 @@ def class_iou_chart(iou: Mapping[str, Sequence[float]], shares: Sequence[float],
     # above each group its mean per run; a line between groups
     start = 0
     for name, members in groups.items():
+        # per run, if any class of the group has an IoU there (nan is not equal to itself)
         mean = [
             np.nanmean([values[i] for i in members] or [np.nan]) for values in iou.values()
             if any(values[i] == values[i] for i in members)
@@ -109,7 +110,7 @@ def _figure(width: float, height: float) -> tuple[Any, Any]:
 
 
 def _picture(figure: Any, title: str) -> np.ndarray:
-    """The drawn figure as uint8 RGB (H, W, 3)."""
+    """The figure, drawn with a title above it ('': none), as uint8 RGB (H, W, 3)."""
     if title:
         figure.suptitle(title, fontsize=10)
     figure.canvas.draw()

@@ -22,10 +22,10 @@ class DriftCount(NamedTuple):
     """Pixels of one image at one scale, and how many the network labels wrong.
 
     Attributes:
-        drift: Drift pixels with a label.
+        drift: Drift pixels (of highest entropy) with a label.
         drift_wrong: Of them, pixels that are predicted wrong.
-        joint: Joint pixels with a label.
-        joint_wrong: Likewise.
+        joint: Joint pixels (all others that count in training) with a label.
+        joint_wrong: Of them, pixels that are predicted wrong.
     """
     drift: int
     drift_wrong: int
@@ -34,14 +34,16 @@ class DriftCount(NamedTuple):
 
     @classmethod
     def total(cls, counts: Iterable['DriftCount']) -> 'DriftCount':
-        """Of several images."""
+        """The sum of the counts of several images."""
         return cls(*map(sum, zip(*counts)))
 
     def __str__(self) -> str:
+        """For a caption: the percentage of wrong pixels among drift and among joint pixels."""
         if not self.drift + self.joint:
             return 'no labels'
-        shares = [100 * wrong / max(1, count) for wrong, count in zip(self[1::2], self[::2])]
-        return f'wrong: {shares[0]:.0f}% of drift, {shares[1]:.0f}% of joint'
+        drift_percent = 100 * self.drift_wrong / max(1, self.drift)
+        joint_percent = 100 * self.joint_wrong / max(1, self.joint)
+        return f'wrong: {drift_percent:.0f}% of drift, {joint_percent:.0f}% of joint'
 
 
 def drift_tiles(picture: np.ndarray, logits: Tensor, labels: Tensor, inside: Tensor,
@@ -66,7 +68,9 @@ def drift_tiles(picture: np.ndarray, logits: Tensor, labels: Tensor, inside: Ten
     Returns:
         Tiles (prediction, entropy, one per eta) and counts, one per eta.
     """
+    # in nats, and as a share of the highest possible entropy (for the picture); (h, w) each
     entropy, share = (pixel_entropy(logits[None], normalized)[0] for normalized in (False, True))
+    # the pixels that count in training
     valid = (labels != 255) & inside if bool((labels != 255).any()) else inside
     prediction = logits.argmax(dim=0)
     # padding lies below and at the right: the image's part of the maps
@@ -94,7 +98,7 @@ def drift_tiles(picture: np.ndarray, logits: Tensor, labels: Tensor, inside: Ten
 
 
 def _paint(picture: np.ndarray, drift: np.ndarray) -> np.ndarray:
-    """Gray picture, drift pixels in one color."""
+    """The picture (H, W, 3) in gray with its drift pixels, bool (h, w), in one color."""
     gray = np.repeat(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
     mask = cv2.resize(drift.astype(np.uint8), picture.shape[1::-1],
                       interpolation=cv2.INTER_NEAREST) > 0

@@ -39,16 +39,20 @@ def choose_pixels(labels: Sequence[Tensor], per_class: int,
 
     Returns:
         Per image with chosen pixels: (number of the image, flat indices int64, ascending).
+
+    Raises:
+        ValueError: No pixel has a label.
     """
     generator = torch.Generator().manual_seed(seed)
     flat = [x.flatten().cpu() for x in labels]  # (h, w) -> (h * w,) each
+    # of the pixels of all images, one after the other: image, flat index in it, class
     images = torch.cat([torch.full_like(x, i) for i, x in enumerate(flat)])
     flat_indices = torch.cat([torch.arange(len(x)) for x in flat])
     classes = torch.cat(flat)
     chosen = []
     for c in torch.unique(classes[classes != 255]).tolist():
-        found = (classes == c).nonzero().flatten()  # (n,): positions among the pixels of all images
-        chosen.append(found[torch.randperm(len(found), generator=generator)[:per_class]])
+        places = (classes == c).nonzero().flatten()  # (n,): places among the pixels of all images
+        chosen.append(places[torch.randperm(len(places), generator=generator)[:per_class]])
     if not chosen:
         raise ValueError('no pixel of the chosen images has a label')
     positions = torch.cat(chosen).sort().values
@@ -97,7 +101,7 @@ def separation(features: Tensor, labels: Tensor) -> Separation:
     member = F.one_hot(index, len(classes)).double()  # (N, classes)
     count = member.sum(dim=0)
     means = (member.T @ features) / count[:, None]  # (classes, D)
-    within = (member.T @ (features - means[index]).square().sum(dim=1)) / count
+    within = (member.T @ (features - means[index]).square().sum(dim=1)) / count  # (classes,)
     between = (means - means.mean(dim=0)).square().sum(dim=1).mean()
     nearest = torch.cdist(features, means).argmin(dim=1)
     return Separation(_silhouette(features, index, member),
@@ -121,12 +125,14 @@ def _silhouette(features: Tensor, index: Tensor, member: Tensor) -> float:
     for rows in torch.arange(len(features), device=features.device).split(_CHUNK):
         # sums of distances to the pixels of each class, (chunk, classes)
         total = (1 - features[rows] @ features.T) @ member
-        own = index[rows, None]
-        inner = total.gather(1, own).squeeze(1) / (count[index[rows]] - 1).clamp_min(1)
+        own_class = index[rows, None]
+        # - 1: the pixel itself, whose distance is 0
+        inner = total.gather(1, own_class).squeeze(1) / (count[index[rows]] - 1).clamp_min(1)
         # the pixel's own class at infinity, so that the nearest is another one
-        outer = (total / count).scatter(1, own, float('inf')).min(dim=1).values
+        outer = (total / count).scatter(1, own_class, float('inf')).min(dim=1).values
         values.append((outer - inner) / torch.maximum(inner, outer).clamp_min(1e-12))
     silhouette = torch.cat(values)
+    # a class of a single pixel has no distances within
     kept = [silhouette[index == c].mean() for c in range(len(count)) if count[c] > 1]
     return float(torch.stack(kept).mean()) if kept else 0.0
 
@@ -148,15 +154,15 @@ def embedding_picture(features: Mapping[str, Tensor], labels: Tensor, classes: S
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     dpi = 100
+    # 0.35 of a plot for the legend on the right
     figure = Figure(figsize=((len(features) + 0.35) * size / dpi, size / dpi), dpi=dpi,
                     layout='constrained')
     plots = figure.subplots(1, len(features), squeeze=False)[0]
     colors = np.asarray(palette, np.float64) / 255
     ids, present = labels.cpu().numpy(), torch.unique(labels).tolist()
     for plot, (name, values) in zip(plots, features.items()):
-        plane, score = principal_plane(F.normalize(values.double(),
-                                                   dim=1)).cpu().numpy(), separation(
-                                                       values, labels)
+        plane = principal_plane(F.normalize(values.double(), dim=1)).cpu().numpy()
+        score = separation(values, labels)
         for c in present:
             plot.scatter(*plane[ids == c].T, s=5, color=colors[c], label=classes[c], linewidths=0)
         plot.set_title(

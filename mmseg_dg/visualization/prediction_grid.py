@@ -41,10 +41,12 @@ def prediction_grid(images: Sequence[np.ndarray], labels: Optional[Sequence],
     for i, image in enumerate(images):
         row: list[Optional[Tile]] = [Tile('image', np.ascontiguousarray(image))] if inputs else []
         if labels is not None and inputs:
-            row.append(None if labels[i] is
-                       None else Tile('ground truth', colorize(labels[i], palette), True))
+            truth: Optional[Tile] = None  # leaves its place in the row empty
+            if labels[i] is not None:
+                truth = Tile('ground truth', colorize(labels[i], palette), nearest=True)
+            row.append(truth)
         row += [
-            Tile(name, colorize(entries[i], palette), True)
+            Tile(name, colorize(entries[i], palette), nearest=True)
             for name, entries in predictions.items()
         ]
         rows.append(row)

@@ -23,7 +23,9 @@ def color_of(number: int) -> str:
 
 
 def losses_of(record: RunRecord) -> dict[str, list[tuple[int, float]]]:
-    """Curves of what is minimized: the total, and the losses of every pass."""
+    """Curves ``{name: [(iteration, value), ...]}`` of what is minimized: ``loss``, the total, and
+    the losses of every pass (``<pass>.loss...``).
+    """
     return {
         key: points
         for key, points in record.scalars.items() if key.split('.')[-1].startswith('loss')
@@ -52,7 +54,9 @@ def loss_chart(records: Sequence[RunRecord]) -> Optional[Figure]:
 
 
 def score_curves(record: RunRecord) -> dict[str, list[tuple[int, float]]]:
-    """mIoU over iterations by domain, from the validations of the run."""
+    """``{domain: [(iteration, mIoU), ...]}`` from the validations of the run; tests, which have no
+    iteration, are left out.
+    """
     curves: dict[str, list[tuple[int, float]]] = {}
     for evaluation in record.evaluations:
         if evaluation.iteration is not None:
@@ -85,8 +89,8 @@ def score_chart(records: Sequence[RunRecord]) -> Optional[Figure]:
 
 
 def class_scores(record: RunRecord, domain: str) -> dict[str, float]:
-    """IoU by class of the newest evaluation, in percent; classes that do not occur (nan) are left
-    out.
+    """``{class: IoU in percent}`` of a domain in the run's newest evaluation; classes that do not
+    occur (nan) are left out.
     """
     values = record.newest.domains.get(domain, {}) if record.newest else {}
     return {
@@ -111,7 +115,7 @@ def class_chart(records: Sequence[RunRecord], domain: str) -> Optional[Figure]:
         axes.barh(places, [scores.get(name, 0) for name in names], height, label=record.title,
                   color=color_of(number))
     axes.set_yticks(np.arange(len(names)), names, fontsize=8)
-    axes.invert_yaxis()
+    axes.invert_yaxis()  # the first class on top
     axes.set_xlim(0, 100)
     axes.set_xlabel('IoU (%)')
     axes.grid(axis='x', alpha=0.3)
@@ -155,11 +159,11 @@ def svg_of(figure: Figure) -> str:
     with matplotlib.rc_context({'svg.fonttype': 'none', 'svg.hashsalt': 'mmseg_dg'}):
         figure.savefig(buffer, format='svg', metadata={'Date': None})
     text = buffer.getvalue()
-    return text[text.index('<svg'):]
+    return text[text.index('<svg'):]  # without the head of an XML file
 
 
 def write_charts(folder: Path) -> list[Path]:
-    """Write ``curves.png`` and ``confusion_<domain>.png`` of the run in a work dir.
+    """Write ``losses.png``, ``scores.png`` and ``confusion_<domain>.png`` of the run in a work dir.
 
     Returns:
         The files, none where the run has nothing to draw.
@@ -173,6 +177,7 @@ def write_charts(folder: Path) -> list[Path]:
     newest = record.newest
     for path in sorted(newest.material.glob('*/confusion.csv')) if newest else []:
         names, matrix = read_confusion(path)
+        # the matrix lies in a folder named by its domain
         figures[f'confusion_{path.parent.name}.png'] = confusion_chart(
             matrix, names, f'{path.parent.name}, {tested}')
     written = []

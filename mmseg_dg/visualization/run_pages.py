@@ -1,4 +1,7 @@
-"""The report of one or several runs as one HTML file that needs nothing beside it."""
+"""The report of one or several runs as one HTML file that needs nothing beside it.
+
+Shapes: H x W pixels.
+"""
 import base64
 import html
 import json
@@ -85,6 +88,7 @@ def _scores(records: Sequence[RunRecord]) -> str:
     domains = _domains(records)
     if not domains:
         return '<p>No evaluation yet.</p>'
+    # the highest mIoU of each domain; -1: a run without it is never the best
     best = {
         domain: max((r.newest.domains.get(domain, {}).get('mIoU', -1.)
                      for r in records if r.newest), default=0.)
@@ -104,7 +108,7 @@ def _scores(records: Sequence[RunRecord]) -> str:
 
 
 def _cell(record: RunRecord, domain: str, best: float) -> str:
-    """A table cell with a domain's newest mIoU, the best of all runs in bold."""
+    """A table cell with a domain's newest mIoU, in bold if it is ``best``, that of all runs."""
     value = record.newest.domains.get(domain, {}).get('mIoU') if record.newest else None
     if value is None or math.isnan(value):
         return '<td>-</td>'
@@ -122,27 +126,34 @@ def _pictures(records: Sequence[RunRecord]) -> str:
     parts = []
     for domain in _domains(records):
         found = [(record, material) for record in records
-                 if (material := _record_of(record, domain)) is not None]
+                 if (material := _pictures_json(record, domain)) is not None]
         if not found:
             continue
         parts.append(f'<h3>{html.escape(domain)}</h3>' + _legend(found[0][1]))
         for kind, words in (('sample', 'spread over the domain'), ('best', 'best of the first run'),
                             ('worst', 'worst of the first run')):
+            # the first run decides which images are shown
             chosen = [p for p in found[0][1]['pictures'] if kind in p['kinds']]
-            parts += [f'<h4>{words}</h4>' if chosen else ''
-                      ] + [_picture_row(found, domain, p) for p in chosen]
+            parts.append(f'<h4>{words}</h4>' if chosen else '')
+            parts += [_picture_row(found, domain, p) for p in chosen]
     return ''.join(parts) or ('<p>No pictures were kept: the config has no '
                               '<code>ReportMaterialHook</code>, or the run has not been evaluated '
                               'yet.</p>')
 
 
-def _record_of(record: RunRecord, domain: str) -> Optional[dict]:
-    """What ``pictures.json`` says about a domain of a run; None if there are no pictures."""
+def _pictures_json(record: RunRecord, domain: str) -> Optional[dict]:
+    """What ``pictures.json``, which ``ReportMaterialHook`` writes, says about a domain in the run's
+    newest evaluation; None if there are no pictures.
+
+    Its keys: ``classes`` and ``palette`` (names and RGB), and ``pictures``, one dict per image with
+    ``index`` in the dataset, ``stem`` of the files, ``path``, ``kinds`` and ``score`` (mIoU).
+    """
     path = record.newest.material / domain / 'pictures.json' if record.newest else None
     return json.loads(path.read_text(encoding='utf-8')) if path and path.is_file() else None
 
 
 def _legend(material: dict) -> str:
+    """Color and name of every class, as HTML; ``material``: a domain's ``pictures.json``."""
     items = ''.join(f'<span><i style="background:rgb({r},{g},{b})"></i>{html.escape(name)}</span>'
                     for name, (r, g, b) in zip(material['classes'], material['palette']))
     return f'<p class="legend">{items}<span><i style="background:#000"></i>not labeled</span></p>'
@@ -161,30 +172,31 @@ def _picture_row(found: Sequence[tuple[RunRecord, dict]], domain: str, picture: 
     folder = _material_of(found[0][0]) / domain
     figures = []
     if (folder / f'{stem}_image.jpg').is_file():
-        figures.append(
-            _figure(_jpeg(_read(folder / f'{stem}_image.jpg')[..., ::-1]),
-                    f'image {Path(picture["path"]).name}'))
+        image = _read(folder / f'{stem}_image.jpg')[..., ::-1]  # BGR to RGB
+        figures.append(_figure(_jpeg(image), f'image {Path(picture["path"]).name}'))
     if (folder / f'{stem}_label.png').is_file():
         figures.append(
             _figure(_png(colorize(_gray(folder / f'{stem}_label.png'), palette)), 'label'))
     for record, material in found:
-        own = next((p for p in material['pictures'] if p['index'] == picture['index']), None)
-        place = _material_of(record) / domain
-        if own is None or not (place / f'{stem}_prediction.png').is_file():
+        # the same image in this run, if it was kept there
+        entry = next((p for p in material['pictures'] if p['index'] == picture['index']), None)
+        run_folder = _material_of(record) / domain
+        if entry is None or not (run_folder / f'{stem}_prediction.png').is_file():
             continue
-        score = '' if own['score'] is None else f', mIoU {own["score"]:.1f}'
+        score = '' if entry['score'] is None else f', mIoU {entry["score"]:.1f}'
         figures.append(
-            _figure(_png(colorize(_gray(place / f'{stem}_prediction.png'), palette)),
+            _figure(_png(colorize(_gray(run_folder / f'{stem}_prediction.png'), palette)),
                     f'{record.title}{score}'))
         # of one run alone: of several, the predictions are compared
-        if len(found) == 1 and (place / f'{stem}_confidence.png').is_file():
+        if len(found) == 1 and (run_folder / f'{stem}_confidence.png').is_file():
             figures.append(
-                _figure(_png(heat(_gray(place / f'{stem}_confidence.png') / 255.)),
+                _figure(_png(heat(_gray(run_folder / f'{stem}_confidence.png') / 255.)),
                         'confidence: blue 0, yellow 1'))
     return f'<div class="row" style="--n:{len(figures)}">{"".join(figures)}</div>'
 
 
 def _figure(source: str, caption: str) -> str:
+    """A picture with its caption below, as HTML; ``source``: its address."""
     text = html.escape(caption)
     return f'<figure><img src="{source}" alt="{text}"><figcaption>{text}</figcaption></figure>'
 
@@ -196,6 +208,7 @@ def _material_of(record: RunRecord) -> Path:
 
 
 def _read(path: Path, flags: int = cv2.IMREAD_COLOR) -> np.ndarray:
+    """A picture as OpenCV reads it: uint8 (H, W, 3) BGR; ValueError where it cannot."""
     picture = cv2.imread(str(path), flags)
     if picture is None:
         raise ValueError(f'{path} is no picture that can be read')
@@ -203,14 +216,17 @@ def _read(path: Path, flags: int = cv2.IMREAD_COLOR) -> np.ndarray:
 
 
 def _gray(path: Path) -> np.ndarray:
+    """A picture of one channel, uint8 (H, W): class ids, or confidence 0..255."""
     return _read(path, cv2.IMREAD_GRAYSCALE)
 
 
 def _png(picture: np.ndarray) -> str:
+    """A picture (RGB) as the address of a PNG, for flat colors."""
     return _data(picture, '.png', 'image/png')
 
 
 def _jpeg(picture: np.ndarray) -> str:
+    """A picture (RGB) as the address of a JPEG, for photographs."""
     return _data(picture, '.jpg', 'image/jpeg')
 
 
@@ -222,6 +238,7 @@ def _data(picture: np.ndarray, suffix: str, kind: str) -> str:
 
 # ---------------------------------------------------------------------- the rest
 def _charts(figures: Sequence, otherwise: str) -> str:
+    """The figures that are not None as HTML, or the text ``otherwise`` where all are."""
     return ''.join(svg_of(figure)
                    for figure in figures if figure is not None) or f'<p>{otherwise}</p>'
 

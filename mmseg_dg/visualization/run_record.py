@@ -93,6 +93,7 @@ def read_run(folder: Path, title: Optional[str] = None) -> RunRecord:
                                 'the --work-dir of a training or a test')
     record = RunRecord(folder, title or folder.name)
     record.scalars = _scalars(logs)
+    # by iteration, then by start; tests, which have no iteration, come last
     record.evaluations = sorted((e for log in logs for e in _evaluations(log)), key=lambda e:
                                 (e.iteration is None, e.iteration or 0, e.path.parent.name))
     record.config = _config(folder, logs)
@@ -110,6 +111,9 @@ def _log_folders(folder: Path) -> list[Path]:
 
 
 def _number(stem: str) -> int:
+    """The number at the end of a file name such as ``training_0_400``, the iteration; 0 without
+    one.
+    """
     found = re.search(r'_(\d+)$', stem)
     return int(found.group(1)) if found else 0
 
@@ -187,7 +191,9 @@ def _environment(log: Path) -> list[str]:
 
 
 def flat_settings(node: Any, prefix: str = '') -> dict[str, str]:
-    """Every leaf of a config as ``{dotted key: text}``; ``prefix`` ends with a dot."""
+    """Every leaf of a config as ``{dotted key: text}``; ``prefix``, the key of ``node``, ends with
+    a dot.
+    """
     items: Iterable[tuple[Any, Any]]
     if isinstance(node, dict):
         items = node.items()
@@ -206,6 +212,7 @@ def differing_settings(configs: list[Optional[Config]]) -> dict[str, list[str]]:
     """Settings that are not the same in all configs, ``{key: [text per config]}``; ``-`` where a
     config lacks it.
     """
+    # ``_cfg_dict``: the content of mmengine's Config
     flat = [flat_settings(c._cfg_dict.to_dict()) if c is not None else {} for c in configs]
     keys = sorted(set().union(*flat)) if flat else []
     ignored = ('work_dir', 'visualizer.save_dir')
@@ -217,7 +224,9 @@ def differing_settings(configs: list[Optional[Config]]) -> dict[str, list[str]]:
 
 
 def read_confusion(path: Path) -> tuple[list[str], np.ndarray]:
-    """Class names and pixel counts (C, >= C) of a ``confusion.csv``."""
+    """Class names and pixel counts (C, >= C) of a ``confusion.csv``: a header, then a line per true
+    class with its name and its pixels by predicted class.
+    """
     with open(path, encoding='utf-8', newline='') as file:
         rows = list(csv.reader(file))[1:]
     return [row[0] for row in rows], np.array([[int(v) for v in row[1:]] for row in rows], np.int64)

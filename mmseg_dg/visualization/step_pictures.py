@@ -55,7 +55,8 @@ def step_tiles(record: Any, mean: Sequence[float], std: Sequence[float],
     source = _sample(batch, labeled, index)
     target = _sample(batch, unlabeled, index)
 
-    # the four kinds of tiles; None for what the record lacks
+    # the four kinds of tiles (a picture, class ids, a mask, weights in [0, 1]); None for what the
+    # record lacks
     def image(caption: str, data: Optional[Tensor]) -> Optional[Tile]:
         return None if data is None else Tile(caption, image_to_rgb(data, mean, std))
 
@@ -71,7 +72,7 @@ def step_tiles(record: Any, mean: Sequence[float], std: Sequence[float],
     def weight(caption: str, data: Optional[Tensor]) -> Optional[Tile]:
         return None if data is None else Tile(caption, heat(data), nearest=True)
 
-    pick = _picker(vars(record.state), index)
+    pick = _picker(vars(record.state), index)  # name of an attribute of the state -> its image
     valid = pick('valid_mask')
     rows = [[
         image(f'{labeled} image', source.get('image')),
@@ -122,11 +123,14 @@ def _streams(batch: Mapping[str, Any]) -> tuple[Optional[str], Optional[str]]:
 
 
 def _samples(entry: Mapping[str, Any]) -> Sequence[Any]:
+    """The data samples of a stream's batch; empty where it has none."""
     return entry.get('data_samples') or []
 
 
 def _sample(batch: Mapping[str, Any], stream: Optional[str], index: int) -> dict[str, Tensor]:
-    """Image, label and valid mask of one sample of a stream, as far as it has them."""
+    """One sample of a stream as ``{'image', 'label', 'valid'}`` (its image, label and valid mask),
+    as far as it has them; empty without this stream or sample.
+    """
     if stream is None or index >= len(batch[stream]['inputs']):
         return {}
     found = {'image': batch[stream]['inputs'][index]}
@@ -141,6 +145,7 @@ def _sample(batch: Mapping[str, Any], stream: Optional[str], index: int) -> dict
 def _picker(state: Mapping[str, Any], index: int) -> Callable[[str], Optional[Tensor]]:
     """A function ``pick(key)``: image ``index`` of a batched tensor of the state, or None."""
     def pick(key: str) -> Optional[Tensor]:
+        """The image of one attribute; None if it is no tensor or has too few images."""
         value = state.get(key)
         if not isinstance(value, Tensor) or index >= len(value):
             return None

@@ -58,7 +58,7 @@ def stream_grid(samples: Sequence[dict], palette: Sequence[Sequence[int]],
             Tile(osp.basename(info.metainfo.get('img_path', 'image')), picture)
         ]
         if 'gt_sem_seg' in info:
-            wanted = info.metainfo.get('wanted_class')
+            wanted = info.metainfo.get('wanted_class')  # id, put there by a rare class sampler
             name = ''
             if wanted is not None:
                 name = f', for {classes[wanted] if wanted < len(classes) else wanted}'
@@ -167,6 +167,8 @@ def mixed_state(method: Any, batch: Mapping[str, Mapping], draws: Any,
             is sure everywhere would give: it shows margins and masks.
     """
     if trained:
+        # of a whole training step only the pass that makes the pseudo-labels: it writes them and
+        # their weights into the state
         state = method.state_type()
         next(p for p in method.passes(batch, draws, state) if p.name == 'pseudo_labels').fn()
         labels, weight = state.pseudo_label, state.pseudo_weight
@@ -179,6 +181,11 @@ def mixed_state(method: Any, batch: Mapping[str, Mapping], draws: Any,
 def _ignored_labels(method: Any, target: Mapping) -> tuple[Tensor, Tensor]:
     """Stand-ins for the pseudo-labels of target images while there is no teacher.
 
+    Args:
+        method: Its ``use_valid_mask``, ``ignore_top`` and ``ignore_bottom`` (rows) say which pixels
+            have no pseudo-label.
+        target: Batch of the target stream: ``inputs`` and ``data_samples``.
+
     Returns:
         int64 (B, H, W) of 255, all ignored; and weights (B, H, W) as of a teacher that is sure of
         every pixel: 1, but 0 in rows without pseudo-labels and outside the valid mask.
@@ -189,7 +196,7 @@ def _ignored_labels(method: Any, target: Mapping) -> tuple[Tensor, Tensor]:
     if method.use_valid_mask:
         valid = torch.stack(
             [sample.valid_pseudo_mask.data.squeeze(0) for sample in target['data_samples']])
-    # 1 confident pixel of 1
+    # the weight is the share of confident pixels: here 1 of 1
     weight = pseudo_label_weights(shape, torch.tensor(1), 1, method.ignore_top,
                                   method.ignore_bottom, valid)
     return torch.full(shape, 255, dtype=torch.int64,

@@ -67,13 +67,15 @@ def colorize(labels: Union[Tensor, np.ndarray], palette: Sequence[Sequence[int]]
         uint8 (H, W, 3) RGB.
     """
     ids = np.asarray(_plane(labels).cpu(), dtype=np.int64)
+    # one more color, for all ids outside the palette
     table = np.full((len(palette) + 1, 3), IGNORED_COLOR, np.uint8)
     table[:-1] = np.asarray(palette, np.uint8)
     return table[np.where((ids >= 0) & (ids < len(palette)), ids, len(palette))]
 
 
 def heat(values: Union[Tensor, np.ndarray]) -> np.ndarray:
-    """Numbers in [0, 1] from dark blue (0) over green to yellow (1); (H, W) or (1, H, W), clipped.
+    """Numbers in [0, 1], others clipped, as colors from dark blue (0) over green to yellow (1):
+    (H, W) or (1, H, W) to uint8 (H, W, 3) RGB.
     """
     plane = _plane(values).detach().float().cpu().clamp(0, 1)
     bgr = cv2.applyColorMap((plane * 255).round().to(torch.uint8).numpy(), cv2.COLORMAP_VIRIDIS)
@@ -81,7 +83,7 @@ def heat(values: Union[Tensor, np.ndarray]) -> np.ndarray:
 
 
 def mask_picture(mask: Union[Tensor, np.ndarray]) -> np.ndarray:
-    """White where the mask is set, black elsewhere; (H, W) or (1, H, W)."""
+    """White where the mask, (H, W) or (1, H, W), is above 0, black elsewhere; uint8 (H, W, 3)."""
     plane = (_plane(mask).detach().cpu() > 0).to(torch.uint8).numpy() * np.uint8(255)
     return np.repeat(plane[..., None], 3, axis=2)
 
@@ -105,7 +107,7 @@ def compose(rows: Sequence[Sequence[Optional[Tile]]],
     if not tiles:
         raise ValueError('there is no tile to draw')
     height, width = tile_size or tiles[0].picture.shape[:2]
-    step_y, step_x = height + _CAPTION_HEIGHT + _GAP, width + _GAP
+    step_y, step_x = height + _CAPTION_HEIGHT + _GAP, width + _GAP  # from one tile to the next
     canvas = np.full((len(rows) * step_y + _GAP, max(len(row) for row in rows) * step_x + _GAP, 3),
                      255, np.uint8)
     for i, row in enumerate(rows):
@@ -114,7 +116,7 @@ def compose(rows: Sequence[Sequence[Optional[Tile]]],
                 y, x = _GAP + i * step_y, _GAP + j * step_x
                 canvas[y:y + _CAPTION_HEIGHT, x:x + width] = _caption(tile.caption, width)
                 top = y + _CAPTION_HEIGHT
-                # a white picture ends somewhere
+                # a frame of one pixel around the picture, so that a white one ends somewhere
                 canvas[top - 1:top + height + 1, x - 1:x + width + 1] = _FRAME
                 canvas[top:top + height, x:x + width] = _fit(tile, height, width)
     return canvas

@@ -43,6 +43,7 @@ class SegmentationVisualizer(SegLocalVisualizer):
         """
         known = cls._instance_dict.get(name)  # mmengine's: the visualizers made so far, by name
         if known is not None and kwargs.get('save_dir') not in (None, known.save_dir):
+            # forgotten by this class and by ``Visualizer``, where get_current_instance finds it
             for instances in (cls._instance_dict, Visualizer._instance_dict):
                 instances.pop(name, None)
         return super().get_instance(name, **kwargs)
@@ -56,17 +57,19 @@ class SegmentationVisualizer(SegLocalVisualizer):
         ``with_labels=None`` means the visualizer's own setting. Main process only.
         """
         labels = self.with_labels if with_labels is None else with_labels
-        # evaluated in a frame that is not the image's own
+        # the maps may be in a frame that is not the image's own: the image is brought into it
         if data_sample is not None and 'ori_shape' in data_sample:
             image = in_frame(image, data_sample.ori_shape, data_sample.get('scale_factor'))
         super().add_datasample(self._picture_name(name, data_sample), image, data_sample, draw_gt,
                                draw_pred, show, wait_time, out_file, step, labels)
 
     def _picture_name(self, name: str, data_sample: Optional[SegDataSample]) -> str:
-        """``night_val_1.png``, or ``a/night_val_1.png`` for an image in the folder a."""
-        known = {} if data_sample is None else data_sample.metainfo
-        domain = f'{known["domain"]}_' if known.get('domain') else ''
-        return osp.join(osp.dirname(known.get('picture', '')), domain + name)
+        """The name under which a picture is kept: ``night_val_1.png`` for ``name='val_1.png'`` in
+        the domain ``night``, ``a/night_val_1.png`` for an image in the folder a (see the class).
+        """
+        metainfo = {} if data_sample is None else data_sample.metainfo
+        domain = f'{metainfo["domain"]}_' if metainfo.get('domain') else ''
+        return osp.join(osp.dirname(metainfo.get('picture', '')), domain + name)
 
     def add_image(self, name: str, image: np.ndarray, step: int = 0) -> None:
         """Hand a picture to mmengine's backends; a name may have folders (``city/0001``),
@@ -75,7 +78,8 @@ class SegmentationVisualizer(SegLocalVisualizer):
         folder = osp.dirname(name)
         for backend in self._vis_backends.values() if folder and is_main_process() else ():
             if isinstance(backend, LocalVisBackend):
-                # asked for only because it lets the backend know its folders
+                # this property is read only because it makes the backend set up its folders, of
+                # which ``_img_save_dir`` is that of pictures
                 backend.experiment  # noqa: B018
                 os.makedirs(osp.join(backend._img_save_dir, folder), exist_ok=True)
         super().add_image(name, image, step)

@@ -14,7 +14,14 @@ DETAIL = 'detail_'
 
 
 class LoadedShare(NamedTuple):
-    """How much of a module a checkpoint fills: tensors with the same name and shape."""
+    """How much of a module a checkpoint fills: tensors with the same name and shape.
+
+    Attributes:
+        matched: Number of the module's tensors that the checkpoint fills.
+        total: Number of the module's tensors, without those that :func:`compare` leaves out.
+        missing: Their names that the checkpoint lacks or has in another shape, sorted.
+        unexpected: Names of the checkpoint that the module lacks, sorted.
+    """
 
     matched: int
     total: int
@@ -58,16 +65,18 @@ class Difference(NamedTuple):
         return [f'{name} {theirs} instead of {ours}' for name, theirs, ours in self.shapes]
 
 
-#: Parts of names that a weight file need not have.
+#: Parts of the names of tensors that a weight file need not have: prototypes of styles and
+#: low-rank adapters begin when training does.
 _MADE_IN_TRAINING = ('style_hallucination.proto_', '.lora_')
 
 
 def is_of_detail(name: str) -> bool:
-    """Whether a tensor is a BatchNorm statistic of the detail scale."""
+    """Whether a tensor is a BatchNorm statistic of the detail scale: ``detail_running_var`` ..."""
     return name.rpartition('.')[2].startswith((f'{DETAIL}running_', f'{DETAIL}num_batches'))
 
 
 def _nothing(name: str) -> bool:
+    """The default of :func:`difference`: no name may be missing."""
     return False
 
 
@@ -87,10 +96,11 @@ def difference(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor],
         module) where shapes differ.
     """
     return Difference(
-        [name for name in ours if name not in theirs and not may_lack(name)],
-        [name for name in theirs if name not in ours and not may_exceed(name)],
-        [(name, tuple(theirs[name].shape), tuple(value.shape))
-         for name, value in ours.items() if name in theirs and theirs[name].shape != value.shape])
+        missing=[name for name in ours if name not in theirs and not may_lack(name)],
+        unexpected=[name for name in theirs if name not in ours and not may_exceed(name)],
+        shapes=[(name, tuple(theirs[name].shape), tuple(value.shape))
+                for name, value in ours.items()
+                if name in theirs and theirs[name].shape != value.shape])
 
 
 def compare(module: nn.Module, state: Mapping[str, Tensor]) -> LoadedShare:
@@ -104,15 +114,17 @@ def compare(module: nn.Module, state: Mapping[str, Tensor]) -> LoadedShare:
         module: The module.
         state: Of the file, under the module's names.
     """
-    ours = {
-        k: v
-        for k, v in module.state_dict().items() if not _is_counter(k) and (
-            k in state or not (is_of_detail(k) or any(mark in k for mark in _MADE_IN_TRAINING)))
-    }
+    ours = {}  # the module's tensors that the file should have
+    for name, value in module.state_dict().items():
+        optional = is_of_detail(name) or any(mark in name for mark in _MADE_IN_TRAINING)
+        if not _is_counter(name) and (name in state or not optional):
+            ours[name] = value
     found = difference(ours, state, may_exceed=_is_counter)
+    # a tensor of another shape is not filled either
     missing = sorted([*found.missing, *(name for name, *_ in found.shapes)])
     return LoadedShare(len(ours) - len(missing), len(ours), missing, sorted(found.unexpected))
 
 
 def _is_counter(name: str) -> bool:
+    """Whether a tensor counts the batches that a BatchNorm has seen."""
     return name.endswith('num_batches_tracked')

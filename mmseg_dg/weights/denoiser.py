@@ -14,7 +14,7 @@ from .files import check_file, read_state_dict
 FRESH = ('decode_head.conv_seg.', 'auxiliary_head.')
 #: Buffers that older files may lack and nothing reads.
 IGNORED = 'num_batches_tracked'
-#: Of a method, not of its network.
+#: Buffers of the method DDeP itself, outside of its networks: neither loaded nor reported.
 SETTINGS = ('step_skipped', 'encoder_mean', 'encoder_std')
 
 
@@ -55,15 +55,16 @@ def load_denoiser(network: nn.Module, path: Union[str, Path], encoder: bool = Tr
     state = read_state_dict(path)
     _check_is_denoiser(state, path)
     _check_normalization(state, preprocessor, path)
+    # the network that was pretrained, under the names of ``network``
     theirs = {k[len('student.'):]: v for k, v in state.items() if k.startswith('student.')}
     dropped = [k for k in state if not k.startswith('student.') and k not in SETTINGS]
     if not encoder:
         dropped += [f'student.{k}' for k in theirs if k.startswith('backbone.')]
         theirs = {k: v for k, v in theirs.items() if not k.startswith('backbone.')}
     ours = network.state_dict()
-    fresh = FRESH if encoder else ('backbone.', *FRESH)
+    fresh = FRESH if encoder else ('backbone.', *FRESH)  # what the file need not have
     _check_fits(ours, theirs, fresh, path)
-    network.load_state_dict(theirs, strict=False)
+    network.load_state_dict(theirs, strict=False)  # not strict: ``fresh`` is missing
     initialized = [k for k in ours if k not in theirs and not k.endswith(IGNORED)]
     report = DenoiserReport(sorted(theirs), dropped, initialized)
     print_log(
@@ -74,6 +75,7 @@ def load_denoiser(network: nn.Module, path: Union[str, Path], encoder: bool = Tr
 
 def _check_is_denoiser(state: Mapping[str, Tensor], path: Union[str, Path]) -> None:
     """Refuse (ValueError) files that are no checkpoint of denoising pretraining."""
+    # the first two parts of the names, the first eight of these, for the messages
     starts = sorted({'.'.join(k.split('.')[:2]) for k in state})[:8]
     if not any(k.startswith('student.decode_head.') for k in state):
         raise ValueError(f'{path} has no decoder weights: its keys begin with {starts}, expected '
@@ -88,14 +90,23 @@ def _check_is_denoiser(state: Mapping[str, Tensor], path: Union[str, Path]) -> N
 def _check_normalization(state: Mapping[str, Tensor], preprocessor: Optional[nn.Module],
                          path: Union[str, Path]) -> None:
     """Refuse (ValueError) a preprocessor that feeds the encoder otherwise than the pretraining did,
-    in any stream; what does not normalize or say how is not compared.
+    in any stream.
+
+    Compared are the preprocessor's buffers ``mean`` and ``std`` and DDeP's ``encoder_mean`` and
+    ``encoder_std``; where one side lacks a number, nothing is compared.
+
+    Args:
+        state: Tensors of the DDeP checkpoint.
+        preprocessor: One for all streams, or with others for some of them in its plain dict
+            ``streams`` (``MultiStreamDataPreprocessor``). None: nothing is compared.
+        path: Of the checkpoint, for the message.
     """
     if preprocessor is None:
         return
-    parts = {'data_preprocessor': preprocessor}
-    for name, part in vars(preprocessor).get('streams', {}).items():  # by stream, or one for all
-        parts[f'data_preprocessor.streams.{name}'] = part
-    for where, part in parts.items():
+    preprocessors = {'data_preprocessor': preprocessor}  # key in the config -> preprocessor
+    for name, part in vars(preprocessor).get('streams', {}).items():
+        preprocessors[f'data_preprocessor.streams.{name}'] = part
+    for where, part in preprocessors.items():
         for key in ('mean', 'std'):
             ours = dict(part.named_buffers(recurse=False)).get(key)
             theirs = state.get(f'encoder_{key}')
@@ -112,8 +123,13 @@ def _check_normalization(state: Mapping[str, Tensor], preprocessor: Optional[nn.
 
 def _check_fits(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], fresh: tuple[str, ...],
                 path: Union[str, Path]) -> None:
-    """Refuse (ValueError) a checkpoint whose network is not that of the config; ``fresh``:
-    beginnings of names that it need not have.
+    """Refuse (ValueError) a checkpoint whose network is not that of the config.
+
+    Args:
+        ours: State dict of the config's network.
+        theirs: Tensors of the checkpoint under the same names.
+        fresh: Beginnings of names that the checkpoint need not have.
+        path: Of the checkpoint, for the message.
     """
     found = difference(ours, theirs,
                        may_lack=lambda name: name.startswith(fresh) or name.endswith(IGNORED),

@@ -24,7 +24,7 @@ _TIMEOUT, _PIECE = 60, 2**20  # seconds without an answer; bytes read at a time
 
 
 class _HttpsOnly(urllib.request.HTTPRedirectHandler):
-    """Follows a redirection only to another https address."""
+    """Follows a redirection of the server only to an https address."""
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any,
                          newurl: str) -> Any:
         refuse_other_schemes(newurl)
@@ -42,7 +42,9 @@ def refuse_other_schemes(url: str) -> None:
 
 
 def may_be_fetched(entry: dict) -> bool:
-    """Whether an entry has an address and its whole SHA-256 (64 digits)."""
+    """Whether an entry of the table of weights has an address and a whole SHA-256: 64 digits, of
+    which many entries have only the first.
+    """
     return bool(entry.get('url')) and any(len(known) == 64 for known in entry['sha256'] or ())
 
 
@@ -76,8 +78,8 @@ def download(name: str, folder: Path, context: Optional[ssl.SSLContext] = None) 
             f'be checked. Fetch it by hand: {entry["source"]}. These can be: {some}')
     url = entry['url']
     refuse_other_schemes(url)
-    known = next(digest for digest in entry['sha256']
-                 if len(digest) == 64)  # of the file at the address
+    # the whole one is of the file at the address; others are of other releases
+    known = next(digest for digest in entry['sha256'] if len(digest) == 64)
     target = folder / Path(urllib.parse.urlsplit(url).path).name
     folder.mkdir(parents=True, exist_ok=True)
     with only_one(folder):
@@ -89,7 +91,13 @@ def download(name: str, folder: Path, context: Optional[ssl.SSLContext] = None) 
 
 
 def _fetch(url: str, target: Path, known: str, context: Optional[ssl.SSLContext]) -> None:
-    """Download a file over HTTPS; nothing is kept unless its SHA-256 is the known one."""
+    """Download a file over HTTPS; ``target`` appears only if its SHA-256 is ``known`` and the safe
+    reader takes it.
+
+    Raises:
+        Problem: The server's error, a broken connection, another SHA-256, or a file that is no
+            weights.
+    """
     opener = urllib.request.build_opener(
         _HttpsOnly(), urllib.request.HTTPSHandler(context=context or ssl.create_default_context()))
     try:
@@ -99,7 +107,7 @@ def _fetch(url: str, target: Path, known: str, context: Optional[ssl.SSLContext]
             if found != known:
                 raise Problem(f'{url}: what arrived has the SHA-256 {found[:8]}..., known is '
                               f'{known[:8]}...: cut off, or another file. Nothing was kept')
-            read_weights(part)
+            read_weights(part)  # raises where it is no file of weights
     except CheckpointError as error:
         raise Problem(f'{url}: {error}. Nothing was kept') from error
     except (urllib.error.URLError, TimeoutError, ConnectionError, ssl.SSLError) as error:
@@ -108,10 +116,13 @@ def _fetch(url: str, target: Path, known: str, context: Optional[ssl.SSLContext]
 
 
 def _read(answer: BinaryIO) -> bytes:
-    """The next piece of an answer; a broken connection becomes a :class:`Problem`."""
+    """The next piece of an answer, empty at its end; a broken connection becomes a
+    :class:`Problem`.
+    """
     try:
         return answer.read(_PIECE)
-    except (OSError, http.client.HTTPException) as error:  # of the network, not of the disk
+    # caught here, where an OSError is of the network; that of a full disk comes from the writing
+    except (OSError, http.client.HTTPException) as error:
         raise Problem(f'the connection broke ({error}). Nothing was kept') from error
 
 

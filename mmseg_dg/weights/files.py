@@ -62,7 +62,7 @@ def entry_of(path: Union[str, Path]) -> Optional[str]:
 
 
 def _how_to_get(path: str) -> str:
-    """What to do about a file that is missing."""
+    """Advice about a file that is missing: the command that prepares a known one, else a remark."""
     name = entry_of(path)
     if name is None:
         return 'Put the file there, or correct the path in the config'
@@ -95,7 +95,12 @@ def check_file(path: str, where: str = 'a config') -> None:
 
 
 def requested_files(node: Any, key: str = 'model') -> Iterator[tuple[str, str]]:
-    """``(dotted key, path)`` of all pretrained weights that a model config asks for."""
+    """``(dotted key, path)`` of all pretrained weights that a model config asks for.
+
+    Args:
+        node: The config, or in the recursion any value in it.
+        key: Dotted key of ``node``.
+    """
     if isinstance(node, Mapping):
         if node.get('type') in ('Pretrained', 'PretrainedDenoiser') and isinstance(
                 node.get('checkpoint'), str):
@@ -123,14 +128,17 @@ def encoder_start(network: Any) -> str:
     """
     if not isinstance(network, Mapping) or not isinstance(network.get('backbone'), Mapping):
         return 'given'  # built by hand
-    found = list(_init_values(network['backbone']))
-    if network.get('pretrained') or network.get('init_cfg') or any(found):
+    settings = list(_init_values(network['backbone']))
+    if network.get('pretrained') or network.get('init_cfg') or any(settings):
         return 'given'
-    return 'none' if found else 'absent'
+    return 'none' if settings else 'absent'
 
 
 def _init_values(node: Any) -> Iterator[Any]:
-    """Every ``init_cfg`` and ``pretrained`` of a part, at any depth."""
+    """The values of every ``init_cfg`` and ``pretrained`` of a part, at any depth of its dicts.
+
+    ``init_cfg`` counts with whatever value, None too; ``pretrained`` only where it is a path.
+    """
     for key, value in node.items() if isinstance(node, Mapping) else ():
         if key == 'init_cfg' or (key == 'pretrained' and isinstance(value, str)):
             yield value
@@ -154,24 +162,26 @@ def missing_weights(cfg: Mapping) -> Iterator[tuple[str, Exception]]:
         try:
             check_file(path, key)
         except (FileNotFoundError, ValueError) as error:
-            plain = key == 'load_from' and not path.startswith(PREFIX)
-            yield key, FileNotFoundError(
-                f'load_from={path!r} is not there (in {os.getcwd()})') if plain else error
+            if key == 'load_from' and not path.startswith(PREFIX):
+                # a checkpoint: check_file's advice is for pretrained encoders
+                yield key, FileNotFoundError(f'load_from={path!r} is not there (in {os.getcwd()})')
+            else:
+                yield key, error
 
 
 @runtime_checkable
 class AdaptsState(Protocol):
-    """An encoder that takes files of another number of channels, or of other patches."""
+    """An encoder that takes files of another number of input channels, or of other patches."""
     def adapted_state(self, state: Mapping[str, Any]) -> dict[str, Any]:
         """The tensors of a file in its own shapes; ValueError where they do not fit."""
 
 
 def _init_dicts(module: nn.Module) -> list:
-    """The ``init_cfg`` of a module that ask for pretrained weights, one or several."""
-    found = getattr(module, 'init_cfg', None) or []
-    found = found if isinstance(found, (list, tuple)) else [found]
+    """Those of a module's ``init_cfg`` (none, one, or a list) that ask for pretrained weights."""
+    configs = getattr(module, 'init_cfg', None) or []
+    configs = configs if isinstance(configs, (list, tuple)) else [configs]
     return [
-        item for item in found if isinstance(item, Mapping) and item.get('type') == 'Pretrained'
+        item for item in configs if isinstance(item, Mapping) and item.get('type') == 'Pretrained'
     ]
 
 
@@ -193,7 +203,7 @@ def check_pretrained(model: Union[Mapping, Config, nn.Module], minimum_share: fl
         FileNotFoundError: A file is missing.
     """
     if not isinstance(model, nn.Module):
-        model = model._cfg_dict if isinstance(model, Config) else model
+        model = model._cfg_dict if isinstance(model, Config) else model  # its content as a dict
         requests = dict(requested_files(model))
         for key, path in requests.items():
             check_file(path, key)
@@ -201,7 +211,7 @@ def check_pretrained(model: Union[Mapping, Config, nn.Module], minimum_share: fl
     shares = {}
     for name, module in model.named_modules():
         for init in _init_dicts(module):
-            label = name or type(module).__name__
+            label = name or type(module).__name__  # the module itself has no name: its class
             check_file(init['checkpoint'], label)
             shares[label] = share = loaded_share(module, init['checkpoint'], init.get('prefix'),
                                                  name=label)
@@ -216,7 +226,8 @@ def check_pretrained(model: Union[Mapping, Config, nn.Module], minimum_share: fl
 
 @contextmanager
 def passing_over_surplus(module: nn.Module, shares: Mapping[str, LoadedShare]) -> Iterator[None]:
-    """Inside, parts load their pretrained files without the tensors they have no place for.
+    """Inside the block, parts load their pretrained files without the tensors they have no place
+    for.
 
     :func:`check_pretrained` has said which these are (the classifier of an ImageNet network);
     mmengine would say of the same file that it "does not match exactly".
@@ -226,11 +237,12 @@ def passing_over_surplus(module: nn.Module, shares: Mapping[str, LoadedShare]) -
         shares: What that returned.
     """
     parts = dict(module.named_modules())
-    parts[type(module).__name__] = module
+    parts[type(module).__name__] = module  # the label check_pretrained gives to the module itself
 
     def leave_out(names: list) -> Callable:
         """A hook that takes these names out of a state dict before it is loaded."""
         def hook(state_dict: dict, prefix: str, *_: Any) -> None:
+            # torch calls it with the whole state dict and the prefix of the part's names in it
             for name in names:
                 state_dict.pop(prefix + name, None)
 
@@ -248,7 +260,7 @@ def passing_over_surplus(module: nn.Module, shares: Mapping[str, LoadedShare]) -
 
 
 def _some(names: list, count: int = 5) -> str:
-    """The first ``count`` names, and how many there are if more."""
+    """The first ``count`` names, and how many there are if more; ``'none'`` for no names."""
     return ', '.join(
         names[:count]) + (f', ... ({len(names)} in all)' if len(names) > count else '') or 'none'
 
@@ -269,15 +281,15 @@ def read_state_dict(path: Union[str, Path], prefix: Optional[str] = None,
         CheckpointError: The file is damaged, holds no dict, or needs more than tensors and plain
             values.
     """
-    place = shipped_file(str(path)) if str(path).startswith(PREFIX) else path
-    checkpoint = (read_weights if foreign else read_checkpoint)(place)
+    file = shipped_file(str(path)) if str(path).startswith(PREFIX) else path
+    checkpoint = (read_weights if foreign else read_checkpoint)(file)
     if not isinstance(checkpoint, Mapping):
         raise CheckpointError(f'{path} holds {type(checkpoint).__name__}, not named tensors')
-    for key in ('state_dict', 'model', 'module'):
+    for key in ('state_dict', 'model', 'module'):  # one may hold the next
         if isinstance(checkpoint.get(key), Mapping):
             checkpoint = checkpoint[key]
     state = {k: v for k, v in checkpoint.items() if isinstance(v, Tensor)}
-    if state and all(k.startswith('module.') for k in state):
+    if state and all(k.startswith('module.') for k in state):  # saved by a distributed run
         state = {k[len('module.'):]: v for k, v in state.items()}
     if prefix:  # keep what is below it, without it
         prefix = prefix if prefix.endswith('.') else f'{prefix}.'
@@ -319,7 +331,7 @@ def sha256_of(path: Union[str, Path]) -> str:
     """Hexadecimal SHA-256 of a file."""
     digest = hashlib.sha256()
     with open(path, 'rb') as f:
-        for block in iter(lambda: f.read(2**20), b''):
+        for block in iter(lambda: f.read(2**20), b''):  # 1 MiB at a time, until the end
             digest.update(block)
     return digest.hexdigest()
 

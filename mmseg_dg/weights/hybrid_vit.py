@@ -23,6 +23,7 @@ from .official_checkpoints import read_tensors
 
 #: Classifier of the pretraining, which an encoder does not need.
 _DROPPED = re.compile(r'^(head|pre_logits|fc_norm)[./]')
+# names in the .npz: of a residual unit, of a transformer layer, single ones, those within a layer
 _NPZ_UNIT = re.compile(r'^block(\d+)/unit(\d+)/(conv|gn)(\d|_proj)/(kernel|scale|bias)$')
 _NPZ_LAYER = re.compile(r'^Transformer/encoderblock_(\d+)/(.+)$')
 _NPZ_PLAIN = {
@@ -47,6 +48,7 @@ _NPZ_IN_LAYER = {
     'MlpBlock_3/Dense_1/bias': 'fc2.bias',
 }
 _ATTENTION = 'MultiHeadDotProductAttention_1/'
+#: (pattern of timm's names, ours); the first that fits counts.
 _TIMM = [
     (r'^patch_embed\.backbone\.stem\.', 'stem.'),
     (r'^patch_embed\.backbone\.stages\.(\d+)\.blocks\.(\d+)\.downsample\.',
@@ -89,15 +91,15 @@ def convert_hybrid_vit(path: Union[str, Path]) -> Converted:
         raise Problem(f'there is no file {path}')
     arrays, layout = _read(path)
     dropped = sorted(k for k in arrays if _DROPPED.match(k))
-    rest = {k: v for k, v in arrays.items() if k not in dropped}
-    state = _from_npz(rest, path) if layout == 'npz' else _from_timm(rest, path)
+    encoder = {k: v for k, v in arrays.items() if k not in dropped}
+    state = _from_npz(encoder, path) if layout == 'npz' else _from_timm(encoder, path)
     sizes = _sizes(state, arrays, path)
     _check_complete(state, sizes, path)
     return Converted(state, dropped, layout, _not_default(sizes))
 
 
 def convert_file(source: Path, target: Path) -> list[str]:
-    """Convert ``source`` and write ``target``; the lines of the report.
+    """Convert ``source`` and write ``target``. Returns the lines of the report for the user.
 
     Raises:
         Problem: As :func:`convert_hybrid_vit`, or both paths are the same file.
@@ -123,7 +125,9 @@ def convert_file(source: Path, target: Path) -> list[str]:
 
 
 def _read(path: Path) -> tuple[dict, str]:
-    """Arrays or tensors by name, and the layout their names are of."""
+    """The tensors of a file by name, and the layout of these names, ``'npz'`` or ``'timm'``;
+    Problem for a file of neither.
+    """
     if path.suffix == '.npz':
         try:
             with np.load(path, allow_pickle=False) as file:
@@ -149,17 +153,19 @@ def _from_npz(arrays: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
     (``_NPZ_PLAIN``). Problem for a name of none of these kinds.
     """
     state: dict[str, Tensor] = {}
-    attention: dict[str, dict[str, Tensor]] = {}  # number of the layer: its query, key, value, out
+    # number of the layer -> its 'query/kernel', 'query/bias', ...: packed when all were seen
+    attention: dict[str, dict[str, Tensor]] = {}
     unknown = []
     for name, value in arrays.items():
-        layer, unit_name = _NPZ_LAYER.match(name), _NPZ_UNIT.match(name)
+        layer, in_unit = _NPZ_LAYER.match(name), _NPZ_UNIT.match(name)
         if name in _NPZ_PLAIN:
             state[_NPZ_PLAIN[name]] = _to_torch(name, value)
-        elif unit_name:
-            stage, unit, kind, number, what = unit_name.groups()
+        elif in_unit:
+            stage, unit, kind, number, what = in_unit.groups()
             part = dict(conv='conv', gn='norm')[kind]
+            # '_proj' is the shortcut's convolution or norm
             part = f'projection.{part}' if number == '_proj' else f'{part}{number}'
-            role = 'bias' if what == 'bias' else 'weight'
+            role = 'bias' if what == 'bias' else 'weight'  # kernel and scale are weights
             ours = f'stages.{int(stage) - 1}.{int(unit) - 1}.{part}.{role}'
             state[ours] = _to_torch(name, value)
         elif layer and layer[2] in _NPZ_IN_LAYER:
@@ -177,18 +183,32 @@ def _from_npz(arrays: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
 
 
 def _to_torch(name: str, value: Tensor) -> Tensor:
-    """Kernels HWIO -> OIHW and (in, out) -> (out, in); scales and biases flat, except embeddings.
+    """An array of the ``.npz`` in torch's order of axes.
+
+    Kernels (h, w, in, out) become (out, in, h, w) and (in, out) become (out, in), scales and
+    biases flat; class token and positions stay as they are. ``name`` is that of the ``.npz``.
     """
     if name.endswith('/kernel'):
-        # (h, w, in, out) -> (out, in, h, w); (in, out) -> (out, in)
+        # (h, w, in, out) -> (out, in, h, w), or (in, out) -> (out, in)
         return (value.permute(3, 2, 0, 1) if value.dim() == 4 else value.t()).contiguous()
     # scales and biases: (1, 1, 1, C) -> (C,)
     return value if name == 'cls' or name.endswith('pos_embedding') else value.flatten()
 
 
 def _packed_attention(parts: Mapping[str, Tensor], number: str, path: Path) -> dict[str, Tensor]:
-    """Query, key, value (C, heads, C / heads) -> one matrix; output (heads, C / heads, C) -> (C,
-    C).
+    """The attention of one layer in torch's order of axes, query, key and value as one projection.
+
+    Args:
+        parts: The ``.npz``'s ``query/kernel``, ``key/kernel`` and ``value/kernel``, each
+            (C, M, C / M), ``out/kernel`` (M, C / M, C), and the biases.
+        number: Of the layer, for the message.
+        path: Of the file, for the message.
+
+    Returns:
+        ``qkv.weight`` (3 C, C), ``qkv.bias`` (3 C,), ``proj.weight`` (C, C), ``proj.bias`` (C,).
+
+    Raises:
+        Problem: ``parts`` are not exactly these.
     """
     wanted = [f'{a}/{b}' for a in ('query', 'key', 'value', 'out') for b in ('kernel', 'bias')]
     if sorted(parts) != sorted(wanted):
@@ -211,7 +231,7 @@ def _from_timm(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
     """
     state, unknown = {}, []
     for name, value in tensors.items():
-        rule = next(((p, r) for p, r in _TIMM if re.match(p, name)), None)
+        rule = next(((pattern, ours) for pattern, ours in _TIMM if re.match(pattern, name)), None)
         if rule is None:
             unknown.append(name)
         else:
@@ -227,13 +247,24 @@ def _refuse(unknown: list, path: Path) -> None:
 
 
 def _sizes(state: Mapping[str, Tensor], arrays: Mapping[str, Tensor], path: Path) -> dict:
-    """Arguments of HybridViT, read off the tensors."""
+    """Arguments of HybridViT, read off the tensors.
+
+    Args:
+        state: Under our names.
+        arrays: The same as in the file.
+        path: Of the file, for the message.
+
+    Raises:
+        Problem: A tensor that shows a size is missing.
+    """
     try:
+        # the stage of each residual unit
         units = [int(m[1]) for m in (re.match(r'stages\.(\d+)\.\d+\.conv1', k) for k in state) if m]
         dims = state['patch_embed.weight'].shape[0]
-        # (C, heads, C / heads) in the .npz; timm's files do not show the number of heads: 64
-        # channels each, as in every Vision Transformer of the authors
+        # (C, M, C / M) in the .npz; timm's files do not show the number of heads: 64 channels
+        # each, as in every Vision Transformer of the authors
         query = next((v for k, v in arrays.items() if k.endswith('query/kernel')), None)
+        # positions of the grid, which is square: (1, tokens, C), the class token's left out
         tokens = state['pos_embed'].shape[1] - ('cls_token' in state)
         return dict(stem_channels=state['stem.conv.weight'].shape[0],
                     stages=[units.count(i) for i in range(max(units) + 1)], embed_dims=dims,

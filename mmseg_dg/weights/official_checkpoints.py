@@ -24,6 +24,7 @@ ACCEPTED = ('Accepted are training checkpoints of DAFormer, HRDA and MIC (keys m
             'patch_embed1.*, block1.*)')
 #: How names of the three networks of a training checkpoint begin.
 _ROLES = ('model.', 'ema_model.', 'imnet_model.')
+#: Part of the names of style prototypes, which a network has only if it trains with them.
 _STYLE = 'style_hallucination.proto_'
 
 
@@ -72,10 +73,12 @@ def convert_file(source: Union[str, Path], target: Union[str, Path], model: str 
 
 
 def read_tensors(path: Path) -> StateDict:
-    """The tensors of a checkpoint file, read without executing anything in it.
+    """The tensors of a checkpoint file (a plain state dict, or one under ``state_dict``), read
+    without executing anything in it.
 
     Raises:
-        Problem: No such file, not a checkpoint, or one that needs more than data types.
+        Problem: No such file, not a checkpoint, one that needs more than data types, or a state
+            dict with anything but tensors. The message does not name the file: the caller does.
     """
     if not path.is_file():
         raise Problem('there is no such file')
@@ -96,8 +99,19 @@ def read_tensors(path: Path) -> StateDict:
 
 def convert_state(state: Mapping[str, Tensor], model: str = 'student',
                   config: Union[Config, str, Path, None] = None) -> Conversion:
-    """Convert the tensors of a file; arguments and errors as of :func:`convert_file`. Returns the
-    state dict and what was done, line by line.
+    """Convert the tensors of a file: a training checkpoint (keys ``model.*``) or the ImageNet file
+    of a Mix Transformer (key ``patch_embed1.proj.weight``).
+
+    Args:
+        state: As :func:`read_tensors` gives them.
+        model: As for :func:`convert_file`.
+        config: As for :func:`convert_file`.
+
+    Returns:
+        The state dict and what was done, line by line.
+
+    Raises:
+        Problem: As :func:`convert_file`.
     """
     if model not in ('student', 'teacher'):
         raise Problem(f"model={model!r} must be 'student' or 'teacher'")
@@ -110,16 +124,23 @@ def convert_state(state: Mapping[str, Tensor], model: str = 'student',
             return _convert_backbone(plain, model, config)
     except ValueError as error:
         raise Problem(str(error)) from error
-    mine = any(k.startswith(('student.', 'backbone.layers.', 'layers.0.')) for k in keys)
-    hint = "It has this package's names already and loads as it is. " if mine else ''
+    ours = any(k.startswith(('student.', 'backbone.layers.', 'layers.0.')) for k in keys)
+    hint = "It has this package's names already and loads as it is. " if ours else ''
     raise Problem('neither a training checkpoint nor an ImageNet file: no key begins with model. '
                   f'or patch_embed1. {hint}Unexpected keys: {listed(keys, 20)}; missing: model.*. '
                   f'{ACCEPTED}')
 
 
 def _convert_network(parts: dict[str, StateDict], model: str, config: Any) -> Conversion:
-    """Student or teacher (``model``) of an official training checkpoint, compared with the network
-    of ``config`` or with one of the sizes found; ``parts``: its networks' tensors by role.
+    """Student or teacher of an official training checkpoint, under this package's names.
+
+    Args:
+        parts: Tensors of its networks by role (:func:`split_training_checkpoint`).
+        model: ``'student'`` or ``'teacher'``.
+        config: Compare with the network of this config; None: with one of the sizes found.
+
+    Raises:
+        Problem: No such role, or names and shapes differ from those of the compared network.
     """
     if model not in parts:
         raise Problem(f'it holds no {model}, only {", ".join(parts)} (source-only runs have no '
@@ -142,8 +163,15 @@ def _convert_network(parts: dict[str, StateDict], model: str, config: Any) -> Co
 
 
 def _convert_backbone(state: StateDict, model: str, config: Any) -> Conversion:
-    """The encoder of an official ImageNet file, compared with that of ``config`` or with one of the
-    sizes found; arguments as of :func:`convert_file`.
+    """The encoder of an official ImageNet file, under this package's names and without classifier.
+
+    Args:
+        state: Tensors of the file under official names.
+        model: ``'student'``; ``'teacher'`` is refused.
+        config: Compare with the encoder of this config; None: with one of the sizes found.
+
+    Raises:
+        Problem: Names and shapes differ from those of the compared encoder, or a teacher is wanted.
     """
     if model == 'teacher':
         raise Problem('an ImageNet file has one encoder, no teacher')
@@ -159,8 +187,8 @@ def _convert_backbone(state: StateDict, model: str, config: Any) -> Conversion:
 
 
 def _checked(state: StateDict, reference: nn.Module, what: str) -> StateDict:
-    """``state`` in the order of ``reference``, if names and shapes agree. Prototypes of styles may
-    be missing.
+    """``state`` in the order of ``reference``, if names and shapes agree; Problem where they do
+    not, in which ``what`` names the reference. Prototypes of styles may be missing.
     """
     ours = reference.state_dict()
     found = difference(ours, state, may_lack=lambda name: _STYLE in name)
@@ -176,10 +204,11 @@ def _checked(state: StateDict, reference: nn.Module, what: str) -> StateDict:
     return {k: state[k] for k in ours if k in state}
 
 
-# ------------------------------------------------------------------ networks to compare with,
-# without memory
+# ------------------------------------------------------------------ networks to compare with
 def _network_of(config: Union[Config, str, Path]) -> nn.Module:
-    """The network of a config, without memory for its weights."""
+    """The network of a config (a method's ``model.network`` or a plain segmentor's ``model``), on
+    torch's meta device: names and shapes without memory for weights.
+    """
     if not isinstance(config, Config):
         if not Path(config).is_file():
             raise Problem(f'there is no config {config}')
@@ -192,8 +221,8 @@ def _network_of(config: Union[Config, str, Path]) -> nn.Module:
 
 
 def _inferred_backbone(state: StateDict) -> dict:
-    """Config of the Mix Transformer whose tensors these are, as far as shapes tell (not the number
-    of heads).
+    """Config of the Mix Transformer whose tensors these are (this package's names, the encoder's
+    alone), as far as shapes tell. They do not show the number of heads, on which no shape depends.
     """
     # stage by stage: width, number of blocks, reduction of keys and values, patch size
     dims: list[int] = []
@@ -207,9 +236,9 @@ def _inferred_backbone(state: StateDict) -> dict:
         }
         reduction = state.get(f'layers.{stage}.1.0.attn.sr.weight')
         dims.append(projection.shape[0])
-        patches.append(projection.shape[-1])
+        patches.append(projection.shape[-1])  # the kernel of the embedding
         depths.append(len(blocks))
-        ratios.append(1 if reduction is None else reduction.shape[-1])
+        ratios.append(1 if reduction is None else reduction.shape[-1])  # the kernel's side
     if len(dims) != 4:
         raise Problem(f'not a Mix Transformer of four stages: {len(dims)} patch embeddings among '
                       f'the keys {listed(state, 20)}')
@@ -221,13 +250,19 @@ def _inferred_backbone(state: StateDict) -> dict:
 
 
 def _inferred_network(state: StateDict) -> nn.Module:
-    """The network of these tensors: a Mix Transformer under DAFormer's or HRDA's own decoder."""
+    """The network of these tensors (this package's names), on torch's meta device: a Mix
+    Transformer under DAFormer's or HRDA's own decoder.
+
+    Raises:
+        Problem: The encoder or the decoder is another one.
+    """
     advice = 'give the config of its network with --config CONFIG'
     backbone = {k[len('backbone.'):]: v for k, v in state.items() if k.startswith('backbone.')}
     if 'layers.0.0.projection.weight' not in backbone:
         raise Problem('the encoder is no Mix Transformer, so that sizes cannot be found in the '
                       f'file: {advice}. Keys: {listed(state, 20)}')
     backbone = _inferred_backbone(backbone)
+    # HRDA's head has DAFormer's inside
     hrda = any(k.startswith('decode_head.head.') for k in state)
     prefix = 'decode_head.head.' if hrda else 'decode_head.'
     needed = [
@@ -249,7 +284,9 @@ def _inferred_network(state: StateDict) -> nn.Module:
         return build_on_meta(
             dict(type='EncoderDecoder', backbone=backbone, decode_head=head,
                  test_cfg=dict(mode='whole')))
+    # without its weights HRDA mixes the two scales by a number, whose value no shape depends on
     attention = state.get('decode_head.scale_attention.conv_seg.weight')
+    # one output per class, or one for all
     options = dict(fixed_attention=0.5) if attention is None else dict(
         attention_channels=attention.shape[1], attention_classwise=attention.shape[0]
         == classifier.shape[0])

@@ -17,6 +17,7 @@ from mmseg_dg.utils.listing import listed
 StateDict = dict[str, Tensor]
 
 _PARTS = ('backbone.', 'neck.', 'decode_head.', 'auxiliary_head.')
+# how the names of a training checkpoint's networks begin, and what the networks are called here
 _ROLES = {'model.': 'student', 'ema_model.': 'teacher', 'imnet_model.': 'imnet'}
 # stage-wise names: official -> mmseg and back; {i} counts stages from 1 in the former, from 0 in
 # the latter
@@ -30,6 +31,7 @@ _STAGE_NAMES_BACK = (
     (r'layers\.(\d)\.0\.norm\.', 'patch_embed{i}.norm.'),
     (r'layers\.(\d)\.2\.', 'norm{i}.'),
 )
+# names within a transformer block: official -> mmseg's; ffn.layers.0 and .4 are 1x1 convolutions
 _BLOCK_NAMES = {
     'attn.proj.': 'attn.attn.out_proj.',
     'mlp.fc1.': 'ffn.layers.0.',
@@ -40,6 +42,7 @@ _BLOCK_NAMES = {
     'norm1.': 'norm1.',
     'norm2.': 'norm2.',
 }
+# mmseg's packed projection of query, key and value -> the ending of the two official names
 _PACKED_BACK = {'attn.attn.in_proj_weight': 'weight', 'attn.attn.in_proj_bias': 'bias'}
 
 
@@ -68,13 +71,14 @@ def from_official(state_dict: Mapping[str, Tensor]) -> StateDict:
             'split_training_checkpoint first)')
     backbone = {k[len('backbone.'):]: v for k, v in state_dict.items() if k.startswith('backbone.')}
     result = {f'backbone.{k}': v for k, v in from_official_backbone(backbone).items()}
-    # heads of the official SegFormer: their classifier is called linear_pred
+    # prefixes of the official SegFormer's heads, whose classifier is called linear_pred
     segformer = {
         k[:-len('linear_pred.weight')]
         for k in state_dict if k.endswith('.linear_pred.weight')
     }
     for key, value in state_dict.items():
-        owner = next((p for p in segformer if key.startswith(p)), None)
+        owner = next((prefix for prefix in segformer if key.startswith(prefix)), None)
+        # the encoder is there already; their conv_seg is never used
         if key.startswith('backbone.') or (owner and key.startswith(f'{owner}conv_seg.')):
             continue
         result[key.replace('.linear_pred.', '.conv_seg.')] = value
@@ -101,7 +105,8 @@ def from_official_backbone(state_dict: Mapping[str, Tensor]) -> StateDict:
     result: StateDict = {}
     unexpected: list[str] = []
     for key, value in state.items():
-        # q and kv become one packed projection, made when q comes along
+        # q and kv become one packed projection, made when q comes along; one without the other
+        # finds no name below
         if re.search(r'\.attn\.q\.(weight|bias)$', key):
             partner = key.replace('.attn.q.', '.attn.kv.')
             if partner in state:
@@ -114,7 +119,7 @@ def from_official_backbone(state_dict: Mapping[str, Tensor]) -> StateDict:
         if re.match(r'style_hallucination\.proto_(mean|std)$', key):  # of the generalization branch
             result[key] = value
             continue
-        name = _stage_name(key, _STAGE_NAMES, -1) or _block_rename(key)
+        name = _stage_name(key, _STAGE_NAMES, step=-1) or _block_rename(key)
         if name is None:
             unexpected.append(key)
         elif re.search(r'\.ffn\.layers\.[04]\.weight$', name) and value.ndim == 2:
@@ -145,7 +150,8 @@ def official_gradients(
     """
     pairs = named_tensors.items() if isinstance(named_tensors, Mapping) else named_tensors
     tensors = {k: v for k, v in pairs if v is not None}
-    # heads of SegFormer, whose classifier has another name in the official code
+    # prefixes of SegFormer's heads, whose classifier has another name in the official code; only
+    # they have a linear_fuse
     segformer = {
         k[:-len('linear_fuse.conv.weight')]
         for k in tensors if k.endswith('linear_fuse.conv.weight')
@@ -153,14 +159,17 @@ def official_gradients(
     result: StateDict = {}
     for key, value in tensors.items():
         prefix, name = _split_prefix(key)
+        # 'weight' or 'bias' of a packed projection
         packed = next((kind for end, kind in _PACKED_BACK.items() if name.endswith(end)), None)
         if packed:  # query, key and value in one matrix: the first third is q
             stem = prefix + _block_back(name)
-            result[f'{stem}attn.q.{packed}'], result[f'{stem}attn.kv.{packed}'] = value.split(
-                (value.shape[0] // 3, value.shape[0] // 3 * 2))
+            third = value.shape[0] // 3
+            q, kv = value.split((third, 2 * third))
+            result[f'{stem}attn.q.{packed}'], result[f'{stem}attn.kv.{packed}'] = q, kv
             continue
         if re.search(r'ffn\.layers\.[04]\.weight$', name) and value.ndim == 4:
             value = value[:, :, 0, 0]  # a 1x1 convolution as a linear layer
+        # the SegFormer head whose classifier this is
         owner = next((p for p in segformer if key.startswith(f'{p}conv_seg.')), None)
         if owner is not None:
             result[key.replace(f'{owner}conv_seg.', f'{owner}linear_pred.')] = value
@@ -191,7 +200,7 @@ def split_training_checkpoint(state_dict: Mapping[str, Tensor]) -> dict[str, Sta
     unexpected: list[str] = []
     for key, value in state_dict.items():
         name = key[len('module.'):] if key.startswith('module.') else key
-        # the masked consistency term of MIC may have a teacher of its own
+        # left out: the masked consistency term of MIC may have a teacher of its own
         if name.startswith('mic.'):
             continue
         prefix = next((p for p in _ROLES if name.startswith(p)), None)
@@ -199,6 +208,7 @@ def split_training_checkpoint(state_dict: Mapping[str, Tensor]) -> dict[str, Sta
             unexpected.append(key)
             continue
         name = name[len(prefix):]
+        # of a network that was wrapped for a distributed run
         name = name[len('module.'):] if name.startswith('module.') else name
         result.setdefault(_ROLES[prefix], {})[name] = value
     if unexpected or 'student' not in result:
@@ -224,7 +234,10 @@ def _stage_name(key: str, table: Iterable[tuple[str, str]], step: int) -> Option
 
 
 def _block_name(key: str) -> str:
-    """block3.7.x -> layers.2.1.7.x"""
+    """The beginning of a name renamed, ``block3.7.x`` -> ``layers.2.1.7.x``; other names stay.
+
+    In mmseg a stage has the patch embedding as 0, the blocks as 1 and the norm as 2.
+    """
     return re.sub(r'^block(\d)\.(\d+)\.', lambda m: f'layers.{int(m.group(1)) - 1}.1.{m.group(2)}.',
                   key)
 
@@ -242,7 +255,9 @@ def _block_rename(key: str) -> Optional[str]:
 
 
 def _block_back(key: str) -> str:
-    """layers.2.1.7.x -> block3.7."""
+    """The official prefix of a block, ``layers.2.1.7.x`` -> ``block3.7.``; ``''`` outside of
+    blocks.
+    """
     match = re.match(r'layers\.(\d)\.1\.(\d+)\.', key)
     return f'block{int(match.group(1)) + 1}.{match.group(2)}.' if match else ''
 
@@ -259,6 +274,12 @@ def _block_rename_back(key: str) -> Optional[str]:
 
 
 def _split_prefix(key: str) -> tuple[str, str]:
-    """'student.backbone.layers.0' -> ('student.backbone.', 'layers.0')"""
-    head, found, tail = key.rpartition('backbone.')
-    return (head + found, tail) if found and tail.startswith('layers.') else ('', key)
+    """A name as (what stands before the encoder, its name within the encoder).
+
+    ``'student.backbone.layers.0'`` -> ``('student.backbone.', 'layers.0')``; a name that is not of
+    a Mix Transformer below ``backbone.`` comes back whole, after ``''``.
+    """
+    head, separator, tail = key.rpartition('backbone.')
+    if separator and tail.startswith('layers.'):
+        return head + separator, tail
+    return '', key

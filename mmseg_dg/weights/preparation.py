@@ -26,8 +26,12 @@ _RENAMING = {'dinov2': to_dinov2, 'tinyvit': to_tinyvit}
 
 
 def find_source(entry: dict, folder: Path) -> Optional[Path]:
-    """The file to convert: the final name itself, or one of the entry's ``candidates``; None when
-    nothing is there.
+    """The file to convert in a folder: one with the final name, or else the first that fits the
+    entry's ``candidates`` (shell patterns); None when nothing is there.
+
+    Args:
+        entry: One of :func:`~mmseg_dg.weights.files.weights_table`.
+        folder: Where prepared and fetched files lie.
     """
     target = folder / Path(entry['file']).name
     if target.is_file():
@@ -37,14 +41,19 @@ def find_source(entry: dict, folder: Path) -> Optional[Path]:
 
 
 def checksum_note(path: Path, known: Optional[list]) -> tuple[str, bool]:
-    """Compare a file's SHA-256 with the known ones (beginnings of them), else with the beginning
-    that its name may have (``resnet50-0676ba61.pth``).
+    """Compare a file's SHA-256 with the known ones, else with the beginning that its name may have
+    (``resnet50-0676ba61.pth``).
+
+    Args:
+        path: The fetched file.
+        known: Beginnings of the SHA-256 it may have; None where none is known.
 
     Returns:
-        What to say, and whether to refuse the file: one that is not among the known ones.
+        What to say, and whether to refuse the file: only one that is not among the known ones. A
+        name that says otherwise is no reason: files get renamed.
     """
     digest = sha256_of(path)
-    short = digest[:8]
+    short = digest[:8]  # as many digits as torchvision puts into names
     if known and any(digest.startswith(beginning) for beginning in known):
         return f'SHA-256 {short}... is the known one', False
     if known:
@@ -82,6 +91,7 @@ def to_our_layout(state: dict, reference: nn.Module) -> dict:
         state = from_official_backbone(state)
     except ValueError as error:
         raise Problem(str(error)) from error
+    # a deep stem, which some files name otherwise
     if 'stem' in dict(
             reference.named_children()) and not any(key.startswith('stem.') for key in state):
         state = deep_stem_names(state)
@@ -101,6 +111,7 @@ def deep_stem_names(state: dict) -> dict:
     Two spellings are known: ``conv1, bn1, conv2, bn2, conv3, bn3``, and ``conv1.0, conv1.1,
     conv1.3, conv1.4, conv1.6, bn1``. Anything else comes back as it is.
     """
+    # in ``stem`` 0, 3 and 6 are convolutions, 1, 4 and 7 their norms, the others ReLU
     if 'conv1.0.weight' in state:
         names = {**{f'conv1.{i}.': f'stem.{i}.' for i in (0, 1, 3, 4, 6)}, 'bn1.': 'stem.7.'}
     elif 'conv3.weight' in state:
@@ -138,8 +149,10 @@ def _converted(source: Path, entry: dict) -> dict:
 
 
 def is_ready(path: Path, entry: dict) -> bool:
-    """Whether a file already is what configs expect: a plain state dict that fills the encoder,
-    nothing else in it.
+    """Whether a file already is what configs expect: a plain state dict of finite numbers that
+    fills the encoder, nothing else in it.
+
+    An entry without ``backbone`` is used as it was fetched: any file is ready.
 
     Raises:
         CheckpointError: It cannot be read.
@@ -177,20 +190,21 @@ def prepare(name: str, folder: Path, source: Optional[Path] = None,
     if name not in table:
         raise Problem(f'there is no {name}; known are {", ".join(table)}')
     if folder.is_dir():
-        with only_one(folder):
+        with only_one(folder):  # locks the folder, so it must exist; a new one holds no file yet
             return _prepare(table[name], folder, source, accept_checksum)
     return _prepare(table[name], folder, source, accept_checksum)
 
 
 def _prepare(entry: dict, folder: Path, source: Optional[Path], accept_checksum: bool) -> list[str]:
-    """Prepare the weights of one ``entry`` of the table (see :func:`prepare`); where several
-    processes may be at it, called inside :func:`only_one`. Returns lines for the user.
+    """Prepare the weights of one ``entry`` of the table; the other arguments, the lines it returns
+    and the errors are those of :func:`prepare`, which calls it inside :func:`only_one`.
     """
     target = folder / Path(entry['file']).name
     if source is None:
         source = find_source(entry, folder)
     if source is None or not source.is_file():
         looked_at = source or f'{target} ({" or ".join([target.name, *entry["candidates"]])})'
+        # some entries have an address, from which the tool can fetch the file
         here = ', or let --download fetch it' if entry.get('url') else ''
         raise Problem(f'no file at {looked_at}. Fetch it: {entry["source"]}{here}')
     try:
@@ -205,8 +219,8 @@ def _prepare(entry: dict, folder: Path, source: Optional[Path], accept_checksum:
         raise Problem(f'{source} needs no conversion: put it at {target}')
     state = _converted(source, entry)
     lines = [f'{source}: {note}']
-    # the user's download has the name that the result gets: the download is kept under another
-    # name, as a copy, so that a process that reads the old name meanwhile finds a file there
+    # where the user's download has the name that the result gets: it is kept under another name, as
+    # a copy, so that a process that reads the old name meanwhile finds a file there
     if target.is_file() and not is_ready(target, entry):
         lines.append(f'kept as {keep_original(target)}')
     save_atomically(state, target)
@@ -234,8 +248,13 @@ def keep_original(path: Path) -> Path:
 
 @contextmanager
 def only_one(folder: Path) -> Iterator[None]:
-    """Inside, no other process of this machine is inside for the same folder; nothing is left in
-    it.
+    """Inside the block, this process is the only one of this machine that is inside it for the same
+    folder; others wait for their turn.
+
+    Where the system or the file system has no locks, nothing is locked.
+
+    Args:
+        folder: It must exist; nothing is written into it.
     """
     try:
         import fcntl
@@ -250,11 +269,14 @@ def only_one(folder: Path) -> Iterator[None]:
             pass
         yield
     finally:
-        os.close(handle)
+        os.close(handle)  # gives the lock free
 
 
 def table_rows(folder: Path) -> list[tuple[str, str, str]]:
-    """``(name, state, what to do)`` of every known file."""
+    """``(name, state, what to do)`` of every known file: the rows that the tool lists.
+
+    The state is ``'missing'``, ``'ready'``, ``'to convert'`` or ``'unusable'``.
+    """
     rows = []
     for name, entry in weights_table().items():
         target = folder / Path(entry['file']).name
@@ -267,12 +289,20 @@ def table_rows(folder: Path) -> list[tuple[str, str, str]]:
 
 
 def _state_of(name: str, entry: dict, source: Path, target: Path) -> tuple[str, str]:
-    """``(state, what to do)`` of a file that is there; a bad one does not end the list."""
+    """``(state, what to do)`` of a file that is there (:func:`table_rows`).
+
+    Args:
+        name: Of the table's entry.
+        entry: The entry.
+        source: The file that was found (:func:`find_source`).
+        target: Where the prepared file belongs.
+    """
     try:
         if source == target and is_ready(target, entry):
             return 'ready', str(target)
+        # read to see that it can be; a vit_hybrid may be an .npz, which this reader does not take
         if source != target and entry['layout'] != 'vit_hybrid':
             read_state_dict(source, foreign=True)
-    except (CheckpointError, OSError) as error:
+    except (CheckpointError, OSError) as error:  # a bad file does not end the list
         return 'unusable', str(error).splitlines()[0]
     return 'to convert', f'prepare_weights {name}   (from {source})'

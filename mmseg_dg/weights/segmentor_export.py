@@ -102,7 +102,7 @@ def load_network(cfg: Config, checkpoint: Union[str, Path],
     """One network of a method with the weights of a checkpoint, its adapters merged.
 
     Args:
-        cfg: Of the run; no pretrained file that it names is looked for.
+        cfg: Of the run; pretrained files that it names are not needed, nor looked for.
         checkpoint: As :func:`export_segmentor`, or ``mmseg_dg://NAME``.
         network: As :func:`export_segmentor`.
 
@@ -118,13 +118,13 @@ def load_network(cfg: Config, checkpoint: Union[str, Path],
     content = CheckpointLoader.load_checkpoint(str(checkpoint), map_location='cpu')
     refuse_nonfinite(content, str(checkpoint))
     name = network or (method.evaluate if isinstance(method, HasNetworks) else 'student')
-    module = _fill(method, content.get('state_dict', content), name)
+    module = _fill(method, content.get('state_dict', content), name)  # or a plain state dict
     merge_adapters(module)
     return name, module, dict(content.get('meta') or {})
 
 
 def _beside(checkpoint: Path) -> Path:
-    """The one config file in the folder of a checkpoint."""
+    """The one config file in the folder of a checkpoint; FileNotFoundError for none or several."""
     found = sorted(checkpoint.parent.glob('*.py'))
     if len(found) != 1:
         raise FileNotFoundError(f'{checkpoint.parent} has {len(found)} config files, from which '
@@ -133,11 +133,19 @@ def _beside(checkpoint: Path) -> Path:
 
 
 def _fill(method: BaseModel, state: Mapping, name: str) -> nn.Module:
-    """Load a state dict into the method and return its network ``name``; ValueError if there is no
-    such network, or the state dict does not fill it.
+    """Load a state dict into the method and return its network ``name``.
+
+    Args:
+        method: A method, or a plain segmentor, which is its own network ``student``.
+        state: Of a checkpoint; other networks of the method may be missing in it.
+        name: Of the network.
+
+    Raises:
+        ValueError: There is no such network, or the state dict does not fill it.
     """
-    # which tensor each name is: loading may rename (a plain segmentor fills the student)
-    before = {key: id(value) for key, value in method.state_dict(keep_vars=True).items()}
+    # names missing in the method are compared with the tensors of the network by identity: the
+    # network's own names differ (no ``student.``), and a tensor may belong to several networks
+    tensors = {key: id(value) for key, value in method.state_dict(keep_vars=True).items()}
     missing = set(method.load_state_dict(dict(state), strict=False).missing_keys)
     # a plain segmentor, no method of this package, is its own network
     networks = method.networks() if isinstance(method, HasNetworks) else {'student': method}
@@ -147,7 +155,7 @@ def _fill(method: BaseModel, state: Mapping, name: str) -> nn.Module:
     wanted = {id(value) for value in networks[name].state_dict(keep_vars=True).values()}
     # counters of BatchNorm batches change no prediction: old files lack them
     lacking = sorted(k for k in missing
-                     if before[k] in wanted and not k.endswith('num_batches_tracked'))
+                     if tensors[k] in wanted and not k.endswith('num_batches_tracked'))
     if lacking:
         raise ValueError(f'the checkpoint lacks {len(lacking)} tensors of the network {name!r}, '
                          f'e.g. {lacking[:3]}: give the config it was trained with')
@@ -156,9 +164,9 @@ def _fill(method: BaseModel, state: Mapping, name: str) -> nn.Module:
 
 @runtime_checkable
 class MergesAdapters(Protocol):
-    """A module that merges its own adapters."""
+    """A module that merges its own adapters (low-rank updates) into its weights."""
     def merge_adapters(self) -> None:
-        """In place."""
+        """Merge them, in place."""
 
 
 @runtime_checkable
@@ -175,7 +183,7 @@ def merge_adapters(network: nn.Module) -> int:
     ``merged()`` is replaced by what that gives, a plain layer of the same function.
 
     Returns:
-        How many there were.
+        How many were merged; a module that does it itself counts once.
     """
     if isinstance(network, MergesAdapters):
         network.merge_adapters()
@@ -191,8 +199,9 @@ def merge_adapters(network: nn.Module) -> int:
 
 
 def _dataset_meta(meta: Mapping) -> dict:
-    known = meta.get('dataset_meta') or {}
-    return {key: known[key] for key in ('classes', 'palette') if known.get(key)}
+    """Names and colors of the classes, where a checkpoint's ``meta`` has them."""
+    dataset_meta = meta.get('dataset_meta') or {}
+    return {key: dataset_meta[key] for key in ('classes', 'palette') if dataset_meta.get(key)}
 
 
 def inference_config(cfg: Config) -> tuple[Config, tuple[str, ...]]:
@@ -203,6 +212,7 @@ def inference_config(cfg: Config) -> tuple[Config, tuple[str, ...]]:
     labels; plain loading if there is none.
     """
     network = without_pretrained(_network(cfg.model))
+    # replaced below by mmseg's preprocessor with the method's mean and std
     network = ConfigDict(
         {key: value
          for key, value in network.items() if key != 'data_preprocessor'})
@@ -231,7 +241,9 @@ def inference_config(cfg: Config) -> tuple[Config, tuple[str, ...]]:
 
 
 def _network(model: ConfigDict) -> ConfigDict:
-    """Config of the network in a method's config; a plain segmentor is its own."""
+    """Config of the network in a method's config, with what the method's other arguments add to it
+    (``network_config``); a plain segmentor is its own.
+    """
     if 'network' not in model:
         return model
     return ConfigDict(MODELS.get(model.type).network_config(model))
@@ -256,8 +268,9 @@ def _pipeline(cfg: Config) -> list:
 
 
 def _needs_us(step: Mapping) -> bool:
-    """Whether a transform is of this package alone; 8-bit files are loaded by its stock twin in the
-    same way.
+    """Whether a transform is of this package alone, so that stock MMSegmentation lacks it.
+
+    ``LoadImageFromFile`` is in both, and loads 8-bit files in the same way.
     """
     if step['type'] == 'LoadImageFromFile':
         return step.get('bit_depth') is not None
@@ -265,7 +278,7 @@ def _needs_us(step: Mapping) -> bool:
 
 
 def _types(node: Any) -> Iterator[str]:
-    """Every registered name below a model config."""
+    """Every registered name (value of ``type``) in a model config, at any depth."""
     if isinstance(node, Mapping):
         if isinstance(node.get('type'), str):
             yield node['type']
@@ -277,7 +290,12 @@ def _types(node: Any) -> Iterator[str]:
 
 
 def is_ours(kind: str, registry: Any) -> bool:
-    """Whether a registered name is a part of this package, which stock MMSegmentation lacks."""
+    """Whether a registered name is a part of this package that stock MMSegmentation lacks.
+
+    Args:
+        kind: Value of ``type`` in a config.
+        registry: Where it is looked up, such as ``MODELS``.
+    """
     with DefaultScope.overwrite_default_scope('mmseg_dg'):
         found = registry.get(kind)
     if found is None or found.__module__ in _TWINS:

@@ -39,8 +39,8 @@ def shipped_file(address: str) -> Path:
 
 
 def card(name: str) -> dict[str, Any]:
-    """What is known of shipped weights: origin, licenses, command, commit, seed, SHA-256 of the
-    file.
+    """What is known of shipped weights, as their ``NAME.json`` has it: origin, licenses, command,
+    commit, seed, scores, SHA-256 of the file.
 
     Args:
         name: With or without ``mmseg_dg://``.
@@ -67,7 +67,7 @@ def write_safetensors(state: Mapping[str, Tensor], path: Path,
                 raise ValueError(f'{key} has values beyond half precision (largest '
                                  f'{float(value.abs().max()):.3g})')
             value = half
-        small[key] = value.clone()
+        small[key] = value.clone()  # no storage shared with another tensor, which is refused
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(small, str(path), metadata=metadata)
 

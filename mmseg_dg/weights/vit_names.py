@@ -1,5 +1,8 @@
 """Names of Vision Transformers' tensors in the files of several libraries, and the ones this
-package reads."""
+package reads.
+
+Shapes: N tokens, D channels.
+"""
 import re
 from collections.abc import Mapping
 
@@ -25,6 +28,7 @@ def layout_of(state: Mapping[str, Tensor]) -> str:
     """Whose names the tensors of a Vision Transformer have: ``'dinov2'``, ``'timm'``,
     ``'mmpretrain'``, ``'transformers'``, ``'dinov3'`` or ``'unknown'``.
     """
+    # the order counts: later tests would also fit files of the earlier layouts
     keys = set(state)
     if any(key.endswith('attn.qkv.bias_mask') for key in keys) or 'storage_tokens' in keys:
         return 'dinov3'
@@ -32,6 +36,7 @@ def layout_of(state: Mapping[str, Tensor]) -> str:
         return 'transformers'
     if any(re.match(r'layers\.\d+\.ln1\.', key) for key in keys):
         return 'mmpretrain'
+    # DINOv2's own files have a mask token, timm's have none; reg_token is timm's word
     if 'reg_token' in keys or any(key.startswith('blocks.0.')
                                   for key in keys) and 'mask_token' not in keys:
         return 'timm'
@@ -39,7 +44,8 @@ def layout_of(state: Mapping[str, Tensor]) -> str:
 
 
 def to_dinov2(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors under the official names.
+    """Tensors of a Vision Transformer under DINOv2's names, which are those of this package's
+    encoder; a classifier ``head.*`` is dropped.
 
     Args:
         state: Of a file in the layout ``dinov2``, ``timm`` or ``mmpretrain``. timm's models with
@@ -61,12 +67,13 @@ def to_dinov2(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
                 key, done = re.subn(pattern, name, key)
                 if done:
                     break
-        result[{'reg_token': 'register_tokens'}.get(key, key)] = value  # timm's name
+        result['register_tokens' if key == 'reg_token' else key] = value  # timm's name
+    # (1, N, D): the class token's position, then those of the grid
     positions = result.get('pos_embed')
     if layout == 'timm' and 'register_tokens' in result and positions is not None:
         result['pos_embed'] = torch.cat([torch.zeros_like(positions[:, :1]), positions], dim=1)
     if 'mask_token' not in result and 'cls_token' in result:
-        result['mask_token'] = torch.zeros_like(result['cls_token'][0])
+        result['mask_token'] = torch.zeros_like(result['cls_token'][0])  # (1, 1, D) -> (1, D)
     return {key: value for key, value in result.items() if not key.startswith('head.')}
 
 

@@ -21,7 +21,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from _stopwatch import Stopwatch, watch_method  # noqa: E402
 
-TOP = 10
+TOP = 10  # operators that are named
 
 
 def load(path: Path) -> Any:
@@ -35,8 +35,19 @@ def load(path: Path) -> Any:
 class Side:
     """A config that trains on random images, under a stopwatch.
 
+    Its public methods are the commands of ``benchmark.py``; what they return goes out as JSON.
+
     Args:
         args: See :func:`parse_args`.
+
+    Attributes:
+        cost: The checkout's module ``method_cost``.
+        config: Path of the config with the options in it.
+        options: What ``method_cost`` takes besides: size, batch size, device, stage.
+        watched: Whether the stopwatch is on; from then on it adds waits at every boundary.
+
+    Raises:
+        ValueError: The package that is imported is not the checkout's.
     """
 
     def __init__(self, args: argparse.Namespace) -> None:
@@ -64,6 +75,7 @@ class Side:
 
     # ------------------------------------------------------------------ commands
     def info(self) -> dict[str, Any]:
+        """What is measured: name, size, batch size, threads, device, precision and so on."""
         trainer = self.trainer
         return dict(name=trainer.name, size=list(trainer.size), batch_size=trainer.batch_size,
                     threads=torch.get_num_threads(), device=self.args.device, torch=torch.__version__,
@@ -71,9 +83,11 @@ class Side:
                     precision=str(torch.bfloat16 if 'BF16' in type(trainer.optim).__name__ else torch.float32))
 
     def step(self) -> dict[str, Any]:
-        """Parts of one step: ``{part: [seconds, CPU seconds]}``."""
+        """Train one step under the stopwatch: ``parts`` (name -> (seconds, CPU seconds)) and the
+        whole ``step`` ([seconds, CPU seconds]).
+        """
         trainer, watch = self.trainer, self.watch
-        if not self.watched:
+        if not self.watched:  # only now: steps of ``plain`` before it have no waits between parts
             watch_method(watch, trainer.model, trainer.optim, trainer.hooks)
             self.watched = True
         start = time.perf_counter(), time.process_time()
@@ -130,7 +144,7 @@ class Side:
         activities += [torch.profiler.ProfilerActivity.CUDA] if cuda else []
         with torch.profiler.profile(activities=activities, record_shapes=True) as profile:
             self.trainer.iterate()
-        key = 'self_device_time_total' if cuda else 'self_cpu_time_total'
+        key = 'self_device_time_total' if cuda else 'self_cpu_time_total'  # in microseconds
         events = profile.key_averages(group_by_input_shape=True)
         total = sum(getattr(e, key) for e in events) or 1
         rows = sorted(events, key=lambda e: -getattr(e, key))[:TOP]
@@ -149,14 +163,16 @@ class Side:
         half = 'BF16' in type(self.trainer.optim).__name__
         device, dtype = self.args.device, torch.bfloat16 if half else torch.float32
         a = torch.randn(1024, 1024, device=device, dtype=dtype)
+        # images and filters
         x = torch.randn(1, 256, 64, 64, device=device, dtype=dtype)
         w = torch.randn(256, 256, 3, 3, device=device, dtype=dtype)
+        # (function, its floating point operations: a product and a sum for each term)
         work = dict(matmul=(lambda: a @ a, 2 * 1024**3),
                     convolution=(lambda: torch.conv2d(x, w, padding=1), 2 * 9 * 256**2 * 64**2))
         found = {}
         with torch.no_grad():
             for name, (fn, flops) in work.items():
-                fn()
+                fn()  # the first call sets up
                 seconds = []
                 for _ in range(7):
                     self.trainer.synchronize()
@@ -164,60 +180,76 @@ class Side:
                     fn()
                     self.trainer.synchronize()
                     seconds.append((time.perf_counter() if device != 'cpu' else time.process_time()) - start)
-                found[name] = flops / min(seconds)
+                found[name] = flops / min(seconds)  # the run with the least other load
         return found
 
 
 def _convolution_backward(grad, x, weight, _bias, _stride, _padding, _dilation, transposed, _out_padding, _groups,
                           mask, out_shape=None, **_) -> int:
-    """Each gradient costs what the forward pass does; torch's own formula counts groups as if they were dense."""
+    """FLOPs of a convolution's gradients, from the shapes of its arguments (for ``FlopCounterMode``).
+
+    Each gradient that is asked for (``mask``: of input, of weight) costs what the forward pass does.
+    torch's own formula counts groups as if they were dense.
+    """
+    # the weight is applied once at each place of the output (transposed: of the input)
     spatial = x if transposed else grad
     forward = 2 * spatial[0] * _product(spatial[2:]) * _product(weight)
     return forward * (bool(mask[0]) + bool(mask[1]))
 
 
 def _attention(query, key, value, *_, **__) -> int:
-    """Two products, query with key and weights with value: (B, heads, N, d) and (B, heads, M, d)."""
+    """FLOPs of attention, from the shapes of its arguments (for ``FlopCounterMode``).
+
+    Two products, query with key and weights with value: (B, heads, N, d) and (B, heads, M, d).
+    """
     batch, heads, length, dims = query
     return 2 * batch * heads * length * key[2] * (dims + value[3])
 
 
 def _attention_backward(_grad, query, key, value, *_, **__) -> int:
-    """Five products: the weights again, and gradients of query, key, value and weights."""
+    """FLOPs of attention's gradients: five products, the weights again, and the gradients of query,
+    key, value and weights. Of these three have the size d of the query, two that of the value.
+    """
     batch, heads, length, dims = query
     return 2 * batch * heads * length * key[2] * (3 * dims + 2 * value[3])
 
 
 def _product(shape) -> int:
+    """Number of elements of a shape."""
     total = 1
     for side in shape:
         total *= side
     return total
 
 
+#: Operators that torch's counter lacks or counts wrongly -> our formula.
 CORRECTED = {torch.ops.aten.convolution_backward: _convolution_backward}
 for _name, _formula in (('_scaled_dot_product_flash_attention_for_cpu', _attention),
                         ('_scaled_dot_product_flash_attention_for_cpu_backward', _attention_backward)):
-    if hasattr(torch.ops.aten, _name):
+    if hasattr(torch.ops.aten, _name):  # older versions of torch lack them
         CORRECTED[getattr(torch.ops.aten, _name)] = _formula
 
 
 def parse_args() -> argparse.Namespace:
+    """The settings, one JSON object, as a namespace."""
     parser = argparse.ArgumentParser()
     parser.add_argument('settings', help='JSON: checkout, config, options, size, batch_size, device, threads')
     return argparse.Namespace(**json.loads(parser.parse_args().settings))
 
 
 def commands(side: Side) -> Iterator[Any]:
+    """The answer to each command, a line of standard input with a method's name, until its end."""
     for line in sys.stdin:
         yield getattr(side, line.strip())()
 
 
 def main() -> None:
+    """Answer on standard output, one line of JSON each: the info (or the error), then each command."""
     args = parse_args()
     if args.threads:
         torch.set_num_threads(args.threads)
     answers = sys.stdout
+    # what libraries print must not come between the answers
     with redirect_stdout(sys.stderr):
         try:
             side = Side(args)

@@ -20,24 +20,27 @@ class Stopwatch:
         synchronize: Called at every boundary (a GPU finishes what it was asked first).
 
     Attributes:
-        seconds: Part -> (seconds on the clock, CPU seconds of this process) since :meth:`begin`.
+        seconds: Part -> [seconds on the clock, CPU seconds of this process] since :meth:`begin`.
     """
 
     def __init__(self, synchronize: Callable[[], None] = lambda: None) -> None:
         self.synchronize = synchronize
         self.seconds: dict[str, list[float]] = {}
-        self._open: list[str] = []
-        self._since = (0., 0.)
+        self._open: list[str] = []  # parts that run now, the innermost last
+        self._since = (0., 0.)  # up to this moment all time is charged to a part
 
     def begin(self) -> None:
+        """Begin a step; what was measured before is forgotten."""
         self.seconds = defaultdict(lambda: [0., 0.])
         self._since = self._now()
 
     def _now(self) -> tuple[float, float]:
+        """Seconds on the clock and CPU seconds of this process."""
         self.synchronize()
         return time.perf_counter(), time.process_time()
 
     def _charge(self, name: str) -> None:
+        """Add the time since the last boundary to a part; now is the next boundary."""
         now = self._now()
         for k in (0, 1):
             self.seconds[name][k] += now[k] - self._since[k]
@@ -45,6 +48,7 @@ class Stopwatch:
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
+        """The block is part ``name``, except what runs in a part inside it."""
         self._charge(self._open[-1] if self._open else 'other')
         self._open.append(name)
         try:
@@ -53,12 +57,15 @@ class Stopwatch:
             self._charge(self._open.pop())
 
     def end(self) -> dict[str, tuple[float, float]]:
-        """Close the step; what no part claimed is ``other`` (losses' bookkeeping, the finite check)."""
+        """End the step: part -> (seconds on the clock, CPU seconds).
+
+        What no part claimed is ``other`` (losses' bookkeeping, the finite check).
+        """
         self._charge('other')
         return {name: (wall, cpu) for name, (wall, cpu) in self.seconds.items()}
 
     def around(self, owner: Any, method: str, name: Optional[str] = None) -> None:
-        """Time every call of ``owner.method`` as part ``name``."""
+        """Time every call of ``owner.method`` from now on as part ``name`` (None: the method's name)."""
         call = getattr(owner, method)
 
         def timed(*args, **kwargs):
@@ -69,14 +76,14 @@ class Stopwatch:
 
 
 class _Timed(torch.nn.Module):
-    """A data preprocessor that is timed; its attributes are those of the one inside."""
+    """A data preprocessor that is timed as part ``data``; its attributes are those of the one inside."""
 
     def __init__(self, inner: torch.nn.Module, watch: Stopwatch) -> None:
         super().__init__()
         self.inner, self.watch = inner, watch
 
     def __getattr__(self, name: str) -> Any:
-        try:
+        try:  # a module's own: ``inner``, its buffers
             return super().__getattr__(name)
         except AttributeError:
             return getattr(self.inner, name)
@@ -95,10 +102,11 @@ def watch_method(watch: Stopwatch, method: Any, optim: Any, hooks: list) -> None
         optim: Its optim wrapper.
         hooks: Hooks that run before and after the step.
     """
-    current = ['']
+    current = ['']  # name of the last pass that ran forward, which is the one that runs backward
     passes, backward = method.passes, optim.backward
 
     def timed_passes(*args, **kwargs):
+        """The method's passes (name, function that runs forward, ...), their functions timed."""
         return [step_pass._replace(fn=timed_forward(step_pass)) for step_pass in passes(*args, **kwargs)]
 
     def timed_forward(step_pass):

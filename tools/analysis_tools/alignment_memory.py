@@ -50,11 +50,19 @@ NETWORK = dict(
     decode_head=dict(type='DAFormerHead', in_channels=[32, 64, 160, 256], num_classes=19,
                      loss_decode=dict(type='CrossEntropyLoss')),
     train_cfg=dict(), test_cfg=dict(mode='whole'))
-TOTAL = 60000
+TOTAL = 60000  # iterations of the training that --iteration is one of
 
 
 class LiveTensors(TorchDispatchMode):
-    """Counts the bytes of tensors made inside it that are alive, and the most there ever were (``peak``)."""
+    """Counts the bytes of tensors made inside it that are alive, and the most there ever were.
+
+    Counted are storages, each once, however many tensors (views) share it.
+
+    Attributes:
+        alive: Storage (:func:`_key`) -> weak reference, whose callback notes its end, and bytes.
+        now: Bytes that are alive.
+        peak: The most that were.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,6 +70,7 @@ class LiveTensors(TorchDispatchMode):
         self.now = self.peak = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        """Run an operation (torch calls this for each) and count the new storages in its result."""
         result = func(*args, **(kwargs or {}))
         given = None
         for x in tree_leaves(result):
@@ -74,16 +83,19 @@ class LiveTensors(TorchDispatchMode):
         return result
 
     def _add(self, storage: torch.UntypedStorage) -> None:
+        """Count a storage from now until it is freed."""
         key, size = storage._cdata, storage.nbytes()
         self.alive[key] = weakref.ref(storage, lambda _: self._drop(key)), size
         self.now += size
         self.peak = max(self.peak, self.now)
 
     def _drop(self, key: int) -> None:
+        """A storage was freed."""
         self.now -= self.alive.pop(key)[1]
 
 
 def _key(x: Tensor) -> int:
+    """Address of a tensor's storage, which views share; unique while the storage is alive."""
     return x.untyped_storage()._cdata
 
 
@@ -94,6 +106,7 @@ def saved_bytes(*known: Tensor) -> Iterator[dict[int, int]]:
     given, keep = {_key(x) for x in known}, []
 
     def note(x: Tensor) -> Tensor:
+        """Count a tensor that is saved; it is saved as it is."""
         if _key(x) not in given:
             sizes[_key(x)] = x.untyped_storage().nbytes()
             keep.append(x)  # so that no address is used twice
@@ -104,6 +117,7 @@ def saved_bytes(*known: Tensor) -> Iterator[dict[int, int]]:
     def inner_hooks(pack: Callable, unpack: Callable) -> object:
         """Hooks inside the block (maps that are made again instead of kept) hide these ones: what they keep counts."""
         def pack_and_note(x: Tensor) -> object:
+            """What the inner hook keeps, counted where it is a tensor."""
             packed = pack(x)
             return note(packed) if isinstance(packed, Tensor) else packed
 
@@ -120,11 +134,21 @@ def term_bytes(pixels: int, channels: int, classes: int) -> int:
 
 
 def random_batch(method, size: int, batch: int, device: str) -> dict:
-    """Normalized images with labels in squares of 64 pixels, for both streams."""
+    """Normalized images (3, size, size) with labels in squares of 64 pixels, for each stream of a method.
+
+    Every image has labels, unlabeled streams too, and ``valid_pseudo_mask`` of ones.
+
+    Args:
+        method: A training method.
+        size: Side of the images in pixels.
+        batch: Images of each stream.
+        device: Where they are.
+    """
     classes = method.student.num_classes if hasattr(method.student, 'num_classes') else 19
     generator = torch.Generator().manual_seed(0)
 
     def samples() -> list:
+        """Data samples of one stream."""
         cells = torch.randint(0, classes, (batch, 1, -(-size // 64), -(-size // 64)), generator=generator)
         labels = cells.repeat_interleave(64, 2).repeat_interleave(64, 3)[..., :size, :size].to(device)
         mask = torch.ones(1, size, size, dtype=torch.uint8, device=device)
@@ -135,7 +159,13 @@ def random_batch(method, size: int, batch: int, device: str) -> dict:
 
 
 def step_peak(build: Callable, alignment: Optional[dict], args: argparse.Namespace) -> float:
-    """Peak of one step in MiB."""
+    """Peak of one training step in MiB.
+
+    Args:
+        build: Builds the method with an alignment term.
+        alignment: Config of the term; None: without.
+        args: Of the command line.
+    """
     method = build(alignment).train()
     data = random_batch(method, args.size, args.batch, 'cpu')
     optim = MergedParamGroups(dict(optimizer=dict(type='SGD', lr=0.)), None)(method)
@@ -145,19 +175,28 @@ def step_peak(build: Callable, alignment: Optional[dict], args: argparse.Namespa
 
 
 def one_pass(method, data: dict, device: str):
-    """Network losses and saved MiB of one labeled pass."""
+    """One labeled pass forward: (its ``NetworkLosses``, its labels (B, H, W), MiB that autograd saved)."""
     images = data[method.source_stream]['inputs']
     labels = torch.stack([s.gt_sem_seg.data[0] for s in data[method.source_stream]['data_samples']])
     box = draw_crop_box(method.student, tuple(images.shape[-2:]), StepGenerator.wrap(0).numpy)
     parameters = list(method.student.parameters())
+    # the accuracy needs values, which the meta device has not, and saves nothing
     with patch('mmseg_dg.models.segmentors.network.pixel_accuracy', lambda *_, **__: torch.zeros((), device=device)), \
-            saved_bytes(images, labels, *parameters) as sizes:  # accuracy: needs values, saves nothing
+            saved_bytes(images, labels, *parameters) as sizes:
         result = segmentation_losses(method.student, images, labels, crop_box=box)
     return result, labels, sum(sizes.values()) / MIB
 
 
 def measured_term(method, entry: AlignmentImages, iteration: int) -> tuple[float, int]:
-    """Saved MiB of the term on two passes, and its drift pixels."""
+    """MiB that autograd saves for the alignment term on two passes, and its drift pixels (0 for a
+    term without).
+
+    Args:
+        method: Its ``alignment`` is the term.
+        entry: Images of one pass, which stand for both.
+        iteration: Of ``TOTAL``.
+    """
+    # cut off from the network, whose graph is measured apart
     views = [v._replace(features=v.features.detach().requires_grad_()) for v in entry.views]
     entry = entry._replace(views=views, weight=torch.rand(entry.labels.shape))
     known = [x for v in views for x in (v.features, v.logits)]
@@ -167,15 +206,18 @@ def measured_term(method, entry: AlignmentImages, iteration: int) -> tuple[float
 
 
 def drift_pixels(method, views, iteration: int) -> int:
-    """Drift pixels of two passes over fully labeled images."""
+    """Drift pixels of two passes over fully labeled images: the share ``eta_at(iteration)`` of the
+    pixels of each image and view (features (B, D, h, w)).
+    """
     eta = method.alignment.eta_at(iteration, TOTAL)
     return 2 * sum(len(v.features) * round(eta * v.features.shape[-2:].numel()) for v in views)
 
 
 def report(config: dict, args: argparse.Namespace) -> None:
-    """Build, measure, print."""
+    """Build the method of a config (its ``model``), measure or calculate, print."""
 
     def build(alignment: Optional[dict], device: str = 'cpu'):
+        """The method with this alignment term (None: without)."""
         with torch.device(device):
             return MODELS.build(dict(config, alignment=alignment))
 
@@ -202,6 +244,7 @@ def report(config: dict, args: argparse.Namespace) -> None:
     del method, result, data
     plain = step_peak(build, None, args)
     print(f'  peak of a step without the term                {plain:10.1f}')
+    # ways in which a term treats its two passes, where it has a choice
     pairs = ('streaming', 'recompute', 'joint') if 'pair' in term or term['type'] == 'PixelAlignment' else (None, )
     for pair in pairs:
         peak = step_peak(build, dict(term, **(dict(pair=pair) if pair else {})), args)

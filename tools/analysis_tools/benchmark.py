@@ -38,6 +38,16 @@ MIB, GIGA = 2**20, 1e9
 class Worker:
     """A side in a process of its own; see ``_benchmark_worker.py``.
 
+    Called with the name of a command (a method of ``Side`` there), it gives the answer.
+
+    Args:
+        checkout: Folder of a clone of this package, which the process imports.
+        settings: ``config``, ``options``, ``size``, ``batch_size``, ``device`` and ``threads``.
+
+    Attributes:
+        info: What the process says of itself when it is ready (``Side.info``).
+        log: Standard error of the process.
+
     Raises:
         ValueError: The side could not be built; the message is the worker's.
         RuntimeError: Its process ended.
@@ -53,14 +63,16 @@ class Worker:
         self.process = subprocess.Popen([sys.executable, str(HERE.with_name('_benchmark_worker.py')),
                                          json.dumps(settings)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=self.log, text=True, env=env)
-        self.info = self._answer()
+        self.info = self._answer()  # the first line comes without a command
 
     def __call__(self, command: str) -> Any:
+        """Let the process carry out a command; what it answers."""
         self.process.stdin.write(command + '\n')
         self.process.stdin.flush()
         return self._answer()
 
     def _answer(self) -> Any:
+        """The next answer, a line of JSON; errors as of the class."""
         line = self.process.stdout.readline()
         if not line:
             self.log.seek(0)
@@ -71,13 +83,23 @@ class Worker:
         return answer
 
     def close(self) -> None:
+        """End the process: its input is closed, after which it expects no more commands."""
         self.process.communicate()
         self.log.close()
 
 
 # ---------------------------------------------------------------------- measuring
 def in_turn(workers: list[Worker], command: str, rounds: int, skip: int) -> list[list[Any]]:
-    """Answers of each worker; the order within a round changes from round to round."""
+    """Answers of each worker to a command that is given in rounds, each worker once a round.
+
+    The order within a round changes from round to round, so that none always follows the other.
+
+    Args:
+        workers: One or two.
+        command: See :class:`Worker`.
+        rounds: Answers that are kept.
+        skip: Rounds before those.
+    """
     answers: list[list[Any]] = [[] for _ in workers]
     for i in range(rounds + skip):
         order = range(len(workers)) if i % 2 == 0 else reversed(range(len(workers)))
@@ -89,22 +111,37 @@ def in_turn(workers: list[Worker], command: str, rounds: int, skip: int) -> list
 
 
 def spread(values: list[float]) -> dict[str, float]:
-    """Median and quartiles."""
-    if len(values) < 2:
+    """``median`` and quartiles, ``low`` (25 %) and ``high`` (75 %)."""
+    if len(values) < 2:  # quantiles() wants two values
         return dict(median=values[0], low=values[0], high=values[0])
     low, median, high = statistics.quantiles(values, n=4, method='inclusive')
     return dict(median=median, low=low, high=high)
 
 
+def by_clock(times: list) -> dict[str, dict[str, float]]:
+    """Spread of (seconds on the clock, CPU seconds) pairs, under ``wall`` and ``cpu``."""
+    return {kind: spread([pair[k] for pair in times]) for k, kind in enumerate(('wall', 'cpu'))}
+
+
 def summary(worker: Worker, steps: list[dict], inference: list[list[float]]) -> dict[str, Any]:
-    """The figures of one side; seconds by part are medians over the steps in which the part ran or could have."""
+    """The figures of one side.
+
+    Args:
+        worker: The side, which is asked for operations, peak speed, operators and memory.
+        steps: Its answers to ``step``; a part that did not run in a step took 0 seconds there.
+        inference: Its answers to ``inference``, [seconds, CPU seconds] each.
+
+    Returns:
+        The worker's info with ``step``, ``parts`` (by name) and ``inference``, each
+        ``{'wall': spread, 'cpu': spread}`` in seconds; ``flops`` of a step; ``peak_flops`` (per
+        second, by kind of operation) and ``share_of_peak``; ``operators``; ``memory`` in bytes.
+    """
     names = dict.fromkeys(name for step in steps for name in step['parts'])
-    parts = {name: {kind: spread([step['parts'].get(name, (0., 0.))[k] for step in steps])
-                    for k, kind in enumerate(('wall', 'cpu'))} for name in names}
-    whole = {kind: spread([step['step'][k] for step in steps]) for k, kind in enumerate(('wall', 'cpu'))}
-    result = dict(worker.info, step=whole, parts=parts,
-                  inference={kind: spread([x[k] for x in inference]) for k, kind in enumerate(('wall', 'cpu'))})
+    parts = {name: by_clock([step['parts'].get(name, (0., 0.)) for step in steps]) for name in names}
+    whole = by_clock([step['step'] for step in steps])
+    result = dict(worker.info, step=whole, parts=parts, inference=by_clock(inference))
     flops, peak = worker('flops'), worker('peak')
+    # CPU seconds do not depend on other load, but only of one thread are they the time it takes
     seconds = whole['cpu' if worker.info['device'] == 'cpu' and worker.info['threads'] == 1 else 'wall']['median']
     result.update(flops=flops, peak_flops=peak, share_of_peak={k: flops / seconds / v for k, v in peak.items()},
                   operators=worker('operators'), memory=worker('memory'))
@@ -118,14 +155,18 @@ def benchmark(sides: list[tuple[Path, dict]], iters: int, skip: int, brief: bool
         sides: (checkout, settings of the worker) each.
         iters, skip: Steps that count, and steps before them.
         brief: Times only: no FLOPs, operators and memory.
+
+    Returns:
+        ``sides`` (see :func:`summary`), ``steps`` (what each side answered, step by step),
+        ``iterations``, ``machine``; of two sides the ratios second / first, too.
     """
     workers = [Worker(*side) for side in sides]
     try:
         steps = in_turn(workers, 'step', iters, skip)
         inference = in_turn(workers, 'inference', max(3, iters // 2), 1)
         if brief:
-            found = [dict(w.info, step={kind: spread([s['step'][k] for s in own])
-                                        for k, kind in enumerate(('wall', 'cpu'))}) for w, own in zip(workers, steps)]
+            found = [dict(worker.info, step=by_clock([step['step'] for step in own_steps]))
+                     for worker, own_steps in zip(workers, steps)]
         else:
             found = [summary(*row) for row in zip(workers, steps, inference)]
     finally:
@@ -133,7 +174,7 @@ def benchmark(sides: list[tuple[Path, dict]], iters: int, skip: int, brief: bool
             worker.close()
     result: dict[str, Any] = dict(sides=found, steps=steps, iterations=iters, machine=machine())
     if len(workers) == 2:
-        kind = 1 if workers[0].info['device'] == 'cpu' else 0
+        kind = 1 if workers[0].info['device'] == 'cpu' else 0  # of (clock, CPU)
         ratios = [b['step'][kind] / a['step'][kind] for a, b in zip(*steps)]
         result['ratio'] = spread(ratios)
         result['inference_ratio'] = spread([b[kind] / a[kind] for a, b in zip(*inference)])
@@ -238,12 +279,14 @@ def sides_of(args: argparse.Namespace) -> list[tuple[Path, dict]]:
     elif args.compare_path:
         checkout = Path(args.compare_path).resolve()
         config = Path(args.config).resolve()
+        # the checkout's own copy of the config, where it has one
         own = checkout / config.relative_to(ROOT) if config.is_relative_to(ROOT) else config
         sides.append((checkout, dict(first, config=str(own if own.is_file() else config))))
     return sides
 
 
 def main(argv: Optional[list[str]] = None) -> dict[str, Any]:
+    """Measure, print, write files where asked; what :func:`benchmark` returns."""
     args = parse_args(argv)
     result = benchmark(sides_of(args), args.iters, args.skip, args.brief)
     for side in result['sides']:

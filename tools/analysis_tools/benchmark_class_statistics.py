@@ -27,11 +27,15 @@ from mmseg_dg.datasets.statistics.cache import CacheEntry
 from mmseg_dg.datasets.statistics.class_statistics import count_labels
 
 PIPELINE = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
-_PER_FOLDER = 1000
+_PER_FOLDER = 1000  # files that are really there, and names below each linked folder
 
 
 def make_tree(root: str, images: int) -> None:
-    """Folders of GTADataset with ``images`` names in ``list.txt``, over 1000 small files."""
+    """Make a folder ``root`` that GTADataset reads, with ``images`` names in ``list.txt``.
+
+    The 1000 small files lie in ``images/store`` and ``labels/store``; the names are below links to
+    these folders, ``d00000``, ``d00001``, ...
+    """
     label = np.random.default_rng(0).integers(0, 19, (8, 8)).astype(np.uint8)
     for folder in ('images', 'labels'):
         os.makedirs(osp.join(root, folder, 'store'))
@@ -39,7 +43,7 @@ def make_tree(root: str, images: int) -> None:
         large = cv2.resize(np.roll(label, i), (64, 64), interpolation=cv2.INTER_NEAREST)
         cv2.imwrite(osp.join(root, f'labels/store/{i:04d}_labelTrainIds.png'), large)
         cv2.imwrite(osp.join(root, f'images/store/{i:04d}.png'), large)
-    folders = -(-images // _PER_FOLDER)
+    folders = -(-images // _PER_FOLDER)  # rounded up
     for i in range(folders):
         for folder in ('images', 'labels'):
             os.symlink('store', osp.join(root, folder, f'd{i:05d}'))
@@ -48,7 +52,9 @@ def make_tree(root: str, images: int) -> None:
 
 
 def memory(key: str) -> float:
-    """MiB of this process from /proc (Linux); nan elsewhere."""
+    """MiB of this process from /proc/self/status (Linux): ``VmRSS`` now, ``VmHWM`` at the peak; nan
+    elsewhere.
+    """
     try:
         with open('/proc/self/status', encoding='utf-8') as file:
             return next(float(line.split()[1]) / 1024 for line in file if line.startswith(key))
@@ -85,6 +91,7 @@ def main() -> None:
     parser.add_argument('--num-workers', type=int, default=1, help='processes that count')
     args = parser.parse_args()
     init_default_scope('mmseg_dg')
+    # a table: each step prints its line when it ends
     with tempfile.TemporaryDirectory() as root:
         make_tree(root, args.images)
         print(f'{args.images} images, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n')
@@ -102,7 +109,7 @@ def main() -> None:
         assert found.files == args.images and not isinstance(found.pixel_counts, list)
         with measured('RareClassSampler from them'):
             sampler = RareClassSampler(dataset, seed=0, class_statistics=found)
-        pairs = sum(len(images) for images in sampler._images)
+        pairs = sum(len(images) for images in sampler._images)  # of each class its images
         state = dict(sampler.__dict__, dataset=None)
         size = len(pickle.dumps(state)) / 2**20
         with measured('10 000 draws'):

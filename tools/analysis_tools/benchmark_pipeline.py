@@ -38,13 +38,14 @@ from mmseg_dg.datasets.resized_copies import copies_folder
 from mmseg_dg.registry import TRANSFORMS
 from mmseg_dg.utils.seeding import local_seed
 
-MIN_CROP_PIXELS, ATTEMPTS = 1500, 11
+MIN_CROP_PIXELS, ATTEMPTS = 1500, 11  # more pixels than these are wanted; the first crop and ten more
 SCALE, BATCH = (1280, 720), 2
 RESIZE = dict(type='Resize', scale=SCALE, keep_ratio=True)
 FLIP = dict(type='RandomFlip', prob=0.5)
 PIPELINE = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations'), RESIZE,
             dict(type='RareClassCrop', crop_size=(512, 512), cat_max_ratio=0.75, min_crop_pixels=MIN_CROP_PIXELS),
             FLIP, dict(type='PackStreamInputs')]
+#: Its crop does not know the wanted class: a sample is loaded again until it shows that.
 STOCK = [dict(type='LoadImageFromFile'), dict(type='mmseg.LoadAnnotations'), RESIZE,
          dict(type='mmseg.RandomCrop', crop_size=(512, 512), cat_max_ratio=0.75), FLIP,
          dict(type='Normalize', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True),
@@ -52,10 +53,13 @@ STOCK = [dict(type='LoadImageFromFile'), dict(type='mmseg.LoadAnnotations'), RES
 
 
 def write_scenes(root: str, count: int) -> None:
-    """Scenes of the built-in city as GTA images (1914x1052), published palette labels and trainIds."""
+    """Write scenes of the built-in city below ``root`` as GTA images (1914x1052), each with its label
+    as published (palette PNG of GTA's ids) and with trainIds.
+    """
+    # a little larger, and cut to GTA's size below
     city = SynthCityDataset('camera', count, (1920, 1056), data_root=osp.join(root, 'city'), num_workers=1)
-    back = np.zeros(256, np.uint8)
-    back[list(GTA_TO_TRAIN_ID.values())] = list(GTA_TO_TRAIN_ID)
+    to_gta_id = np.zeros(256, np.uint8)  # trainId -> GTA's id
+    to_gta_id[list(GTA_TO_TRAIN_ID.values())] = list(GTA_TO_TRAIN_ID)
     palette = np.random.default_rng(0).integers(0, 256, 768).tolist()
     for folder in ('images', 'labels'):
         os.makedirs(osp.join(root, folder))
@@ -64,13 +68,19 @@ def write_scenes(root: str, count: int) -> None:
         cv2.imwrite(osp.join(root, f'images/{i + 1:05d}.png'), cv2.imread(info['img_path'])[:1052, :1914])
         label = cv2.imread(info['seg_map_path'], cv2.IMREAD_UNCHANGED)[:1052, :1914]
         cv2.imwrite(osp.join(root, f'labels/{i + 1:05d}_labelTrainIds.png'), label)
-        published = Image.fromarray(back[label], mode='P')
+        published = Image.fromarray(to_gta_id[label], mode='P')
         published.putpalette(palette)
         published.save(osp.join(root, f'labels/{i + 1:05d}.png'))
 
 
 def load_again(dataset: Any, pipeline: Callable, request: SampleRequest) -> Any:
-    """One sample by loading the image anew for each attempt."""
+    """One sample by loading the image anew for each attempt, until a crop has enough of the class.
+
+    Args:
+        dataset: Where the image is.
+        pipeline: From an image's info to a packed sample; it crops at random.
+        request: Index, seed and wanted class. After the last attempt its crop is taken as it is.
+    """
     with local_seed(request.seed):
         for _ in range(ATTEMPTS):
             sample = pipeline(dataset.get_data_info(request.index))
@@ -82,14 +92,19 @@ def load_again(dataset: Any, pipeline: Callable, request: SampleRequest) -> Any:
 def measure(ways: dict[str, Callable], requests: list[SampleRequest]) -> dict[str, dict[str, float]]:
     """What each way costs per sample; they take turns on each request.
 
+    Args:
+        ways: Name -> function from a request to a packed sample.
+        requests: Samples to load.
+
     Returns:
         ``{way: {cpu, median_cpu, wall (milliseconds), loads (files read and decoded), good (share of crops with the
         wanted class)}}``.
     """
-    opened = [0]
+    opened = [0]  # files read for the sample that is being loaded
     original = mmengine.fileio.get
 
     def counting(*args, **kwargs):
+        """mmengine's reader of files, through which all ways load images and labels."""
         opened[0] += 1
         return original(*args, **kwargs)
 
@@ -122,7 +137,9 @@ def cost_table(found: dict[str, dict[str, float]]) -> str:
 
 
 def worker_table(found: dict[str, dict[str, float]], workers: tuple[int, ...] = (2, 4, 8)) -> str:
-    """Markdown, calculated: samples per second, and milliseconds of the shortest step of ``BATCH`` samples fed."""
+    """Markdown, calculated from :func:`measure`: samples per second that a number of worker processes
+    delivers, and milliseconds of the shortest step of ``BATCH`` samples that they keep up with.
+    """
     lines = ['| pipeline | samples per second and worker | ' + ' | '.join(f'{n} workers' for n in workers) + ' |',
              '|---|---|' + '---|' * len(workers)]
     for name, row in found.items():
@@ -147,6 +164,7 @@ def main(argv: Optional[list[str]] = None) -> dict[str, dict[str, float]]:
             resize_dataset(GTA, GTA.parts[0], root, SCALE, num_workers=1)
 
         def dataset(**options):
+            """GTA with the pipeline of this package; of real data as many images as --images."""
             part = args.images if args.data_root else None
             return SeededDataset(dict(type='GTADataset', data_root=root, pipeline=PIPELINE, indices=part, **options))
 

@@ -65,18 +65,23 @@ class Stream:
                                                                       seed=stream_seed(seed, name)))
 
     def batch(self, iteration: int) -> list[dict]:
-        """The packed samples of an iteration."""
+        """The packed samples (``inputs`` and ``data_samples``) of an iteration, as training draws them."""
         self.sampler.set_position(iteration * self.batch_size)
-        requests = iter(self.sampler)
+        requests = iter(self.sampler)  # endless; what the dataset takes in the place of an index
         return [self.dataset[next(requests)] for _ in range(self.batch_size)]
 
 
 def build_method(cfg: Config, checkpoint: Optional[str]) -> Any:
-    """The config's method; without a checkpoint its networks take no memory and have no values."""
+    """The config's method; without a checkpoint its networks take no memory and have no values.
+
+    Raises:
+        ValueError: The checkpoint lacks tensors of the method.
+    """
     model = without_pretrained(cfg.model)
     if checkpoint is None:
         with torch.device('meta'):
             method = MODELS.build(model)
+        # this part is used, and needs its mean and std
         method.data_preprocessor = MODELS.build(model['data_preprocessor'])
         return method
     method = MODELS.build(model)
@@ -90,8 +95,18 @@ def build_method(cfg: Config, checkpoint: Optional[str]) -> Any:
 
 def mixed_picture(method: Any, batch: dict[str, list[dict]], palette: Any, context: StepContext, trained: bool,
                   tile: int):
-    """What the method makes of one iteration's batch."""
+    """Picture of the mixed images, labels and weights that the method makes of one iteration's batch.
+
+    Args:
+        method: Of :func:`build_method`.
+        batch: Packed samples by stream (:meth:`Stream.batch`).
+        palette: RGB per class.
+        context: The iteration, from which the method's random decisions follow.
+        trained: The method has weights; otherwise its pseudo-labels are shown as unknown.
+        tile: Longest side of one picture in pixels.
+    """
     data = method.data_preprocessor({name: pseudo_collate(samples) for name, samples in batch.items()}, True)
+    # the seed that training derives for the draws of this iteration
     draws = method.draw_step(data, StepGenerator(context.derive('draws', 0)))
     state = mixed_state(method, data, draws, trained)
     mean, std = (x.flatten().tolist() for x in (method.data_preprocessor.mean, method.data_preprocessor.std))
@@ -116,7 +131,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     meta = next(iter(streams.values())).dataset.metainfo
     classes, palette = meta.get('classes') or (), meta.get('palette') or []
     for name, stream in streams.items():
-        count = -(-args.num // stream.batch_size)
+        count = -(-args.num // stream.batch_size)  # iterations, rounded up
         samples = [s for k in range(count) for s in stream.batch(args.iteration + k)][:args.num]
         save_picture(stream_grid(samples, palette, classes, args.tile), osp.join(args.out, f'{name}.png'))
     if palette:
@@ -127,7 +142,11 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def draw_mixed(args: argparse.Namespace, cfg: Config, streams: dict[str, Stream], palette: Any, seed: int) -> None:
-    """Write ``mixed_<iteration>.png`` (or ``strong_...``) for enough iterations to show ``--num`` images."""
+    """Write ``mixed_<iteration>.png`` (or ``strong_...``) for enough iterations to show ``--num`` images.
+
+    Nothing is written where the method neither mixes (``mix_batch``) nor makes strong views
+    (``strong_batch``), or one of its streams was not asked for.
+    """
     kind = MODELS.get((cfg.get('model') or {}).get('type', ''))
     if not hasattr(kind, 'mix_batch') and not hasattr(kind, 'strong_batch'):
         return

@@ -32,6 +32,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> int:
+    """Print ``mean`` and ``std`` of a stream's images, which are read without further transforms."""
     args = parse_args()
     cfg = read_config_file(args.config)
     init_default_scope(cfg.get('default_scope', 'mmseg_dg'))
@@ -40,17 +41,19 @@ def main() -> int:
     if name not in loaders:
         raise ValueError(f'{args.config} has no stream {name!r}: use one of {", ".join(loaders)}')
     dataset = DATASETS.build(loaders[name]['dataset'])
+    # the datasets inside wrappers; of each sample, which of them has it and its index there
     parts, which, local = flatten(dataset)
-    steps = [
+    load_steps = [
         next(t for t in part.pipeline.transforms if 'LoadImage' in type(t).__name__)
         for part in parts
     ]
     chosen = np.unique(np.linspace(0, len(which) - 1, min(args.images, len(which))).astype(int))
 
     def images():
+        """The chosen images, each (H, W, channels) as the pipeline's first step loads it."""
         for index in chosen:
             part = parts[which[index]]
-            yield steps[which[index]](part.get_data_info(int(local[index])))['img']
+            yield load_steps[which[index]](part.get_data_info(int(local[index])))['img']
 
     sys.stdout.write(channel_statistics(images()).text + '\n')
     return 0

@@ -16,11 +16,16 @@ from mmseg_dg.evaluation.bias import domain_bias
 from mmseg_dg.visualization import save_picture
 from mmseg_dg.visualization.bias_pictures import class_iou_chart
 
+#: Metrics of the printed table; head, middle and tail are classes by how frequent they are.
 _SUMMARY = ('mIoU', 'mIoU.head', 'mIoU.middle', 'mIoU.tail', 'mAcc')
 
 
 def read_row(path: str, domain: str) -> dict[str, float]:
-    """The numbers of one domain in an evaluation's CSV file.
+    """The numbers of one domain in an evaluation's CSV file, which has a line per domain.
+
+    Returns:
+        ``{'<domain>/<column>': number}``, as an evaluation names its metrics; columns that are no
+        number are left out.
 
     Raises:
         ValueError: No such domain, or no shares in the file.
@@ -41,21 +46,23 @@ def read_row(path: str, domain: str) -> dict[str, float]:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Draw the picture, print the table; exit status 1 where the runs cannot be compared."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('runs', nargs='+', metavar='NAME=CSV', help='evaluations to compare')
     parser.add_argument('--domain', required=True, help='evaluated domain')
     parser.add_argument('--out', default='class_bias.png', help='picture to write')
     args = parser.parse_args(argv)
-    iou: dict[str, list[float]] = {}
-    found: list[tuple[list[str], list[float]]] = []
+    iou: dict[str, list[float]] = {}  # by run
+    reference: Optional[tuple[list[str], list[float]]] = None  # classes and shares of the first run
     try:
         lines = ['| run | ' + ' | '.join(_SUMMARY) + ' |', '|---' * (len(_SUMMARY) + 1) + '|']
         for entry in args.runs:
             name, _, path = entry.rpartition('=')
             numbers = read_row(path, args.domain)
             classes, shares, iou[name or path] = domain_bias(numbers)[args.domain]
-            found.append((classes, shares))
-            if classes != found[0][0] or max(abs(a - b) for a, b in zip(shares, found[0][1])) > 0.01:
+            reference = reference or (classes, shares)
+            # shares are percent; the files round them
+            if classes != reference[0] or max(abs(a - b) for a, b in zip(shares, reference[1])) > 0.01:
                 raise ValueError(f'{path} has other classes or class shares than the first run, so that head, middle '
                                  'and tail are not the same: give ClassBiasMetric one frequency for all runs')
             cells = [f'{numbers.get(f"{args.domain}/{key}", float("nan")):.2f}' for key in _SUMMARY]

@@ -38,15 +38,21 @@ def streams_of(cfg: Config) -> dict:
 
 
 def table(name: str, found: ClassStatistics, min_pixels: int) -> str:
-    """Text with one line per class, frequent classes last."""
-    total, images = max(int(found.totals.sum()), 1), found.images_per_class(min_pixels)
-    shown = found.images_per_class()
+    """Text with one line per class, frequent classes last.
+
+    Args:
+        name: Of the stream.
+        found: Its statistics.
+        min_pixels: The last column counts images with more pixels of the class than this.
+    """
+    total = max(int(found.totals.sum()), 1)
+    images, with_enough = found.images_per_class(), found.images_per_class(min_pixels)
     lines = [f'{name}: {found.files} images, {int(found.totals.sum())} labeled pixels',
              f'{"class":>5} {"name":<24} {"pixels":>16} {"share %":>9} {"images":>9} {f"> {min_pixels} px":>12}']
     for index in found.totals.argsort(kind='stable'):
         label = found.class_names[index] if found.class_names else ''
         lines.append(f'{index:>5} {label:<24} {found.totals[index]:>16} {100 * found.totals[index] / total:>9.4f} '
-                     f'{shown[index]:>9} {images[index]:>12}')
+                     f'{images[index]:>9} {with_enough[index]:>12}')
     return '\n'.join(lines)
 
 

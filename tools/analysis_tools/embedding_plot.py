@@ -49,15 +49,27 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 
 def gather(cfg: Config, checkpoint: str, args: argparse.Namespace) -> dict[str, tuple[Tensor, Tensor]]:
-    """Scale of the network -> (features (N, D), labels (N,)) of the chosen pixels."""
+    """Features and labels of pixels drawn from evenly spaced images of the domain, by scale of the network.
+
+    Args:
+        cfg: Config of the network.
+        checkpoint: Its weights.
+        args: Of the command line; the same number of images, seed and domain give the same pixels.
+
+    Returns:
+        Name of the scale (``''`` for networks of one) -> (features (N, D), labels (N,)).
+    """
     model = load_model(cfg, checkpoint, args.device)
     dataset, _ = domain_dataset(cfg, args.domain)
     maps = [pixel_maps(model, dataset[i]) for i in spread_indices(len(dataset), args.num)]
     result = {}
-    for scale in zip(*maps):
+    for scale in zip(*maps):  # the maps of all images at one scale
         chosen = choose_pixels([m.labels for m in scale], args.per_class, args.seed)
-        features = [scale[i].features.flatten(1).T[place.to(scale[i].features.device)] for i, place in chosen]
-        labels = [scale[i].labels.flatten().cpu()[place] for i, place in chosen]
+        features, labels = [], []
+        for image, place in chosen:  # number of the image, flat indices of its pixels
+            per_pixel = scale[image].features.flatten(1).T  # (D, h, w) -> (h * w, D)
+            features.append(per_pixel[place.to(per_pixel.device)])
+            labels.append(scale[image].labels.flatten().cpu()[place])  # (h, w) -> (h * w,), chosen
         result[scale[0].name] = torch.cat(features).cpu(), torch.cat(labels)
     return result
 
@@ -75,6 +87,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
             raise ValueError('the two configs do not show the same pixels: their networks need equal scales and '
                              'strides, and their test data must be the same')
         features = {name: part[scale][0] for name, part in zip(args.names, found)}
+        # a network of several scales has a picture for each
         stem, dot, suffix = args.out.rpartition('.')
         out = f'{stem}_{scale}{dot}{suffix}' if scale else args.out
         save_picture(embedding_picture(features, labels, meta['classes'], meta['palette']), out)

@@ -47,7 +47,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def predict(args: argparse.Namespace) -> str:
-    """Save train ids below the work dir; returns the folder."""
+    """Predict the server's test set, save train ids as PNG below the work dir; returns the folder."""
     cfg = launch.load_config(args)
     cfg.resume, cfg.load_from = False, args.checkpoint
     folder = os.path.join(cfg.work_dir, 'test_server', args.server)
@@ -55,7 +55,7 @@ def predict(args: argparse.Namespace) -> str:
     if args.tta:
         launch.enable_tta(cfg)
     launch.prepare_processes(cfg)
-    if os.environ.get('RANK', '0') == '0':  # of an earlier call; no process predicts before all have met
+    if os.environ.get('RANK', '0') == '0':  # predictions of an earlier call; no process predicts before all have met
         shutil.rmtree(folder, ignore_errors=True)
     launch.build_runner(cfg).test()
     barrier()  # every process has saved its images

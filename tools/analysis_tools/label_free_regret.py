@@ -35,12 +35,13 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
+    """Write both files and print the page: per score, what choosing by it would have cost."""
     args = parse_args()
     curves = read_curves(args.work_dirs, args.choose_on, args.report_on)
     judged = judge(curves)
     text = f'# Chosen on {args.choose_on}, reported on {args.report_on}\n\n' + choice_table(judged, len(curves))
     write_text(args.out.with_suffix('.md'), text)
-    rows = by_run(curves, judged)
+    rows = by_run(curves, judged)  # one dict for each run, with the columns of the file
     with written_whole(args.out.with_suffix('.csv')) as part, open(part, 'w', newline='', encoding='utf-8') as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()

@@ -57,6 +57,10 @@ class Trainer:
         device: Where to train.
         stage: ``'finetune'`` or ``'warmup'``, for methods with a decoder warm-up.
 
+    Attributes:
+        runner: Stands in for mmengine's runner: the hooks read its ``model`` and ``iter`` only.
+        hooks: Those of the config that average weights; others do not run.
+
     Raises:
         ValueError: No crop size in the config, and none given.
     """
@@ -69,7 +73,7 @@ class Trainer:
         self.name, self.device = Path(config).stem, torch.device(device)
         self.model = MODELS.build(without_pretrained(cfg.model)).to(self.device)
         if hasattr(self.model, 'hand_over') and stage == 'finetune':
-            self.model.hand_over()
+            self.model.hand_over()  # ends the decoder warm-up, in which the method begins
         keep_freed_memory(self.model)  # as the training loop does
         compile_networks(self.model, (cfg.get('train_cfg') or {}).get('compile'))
         wrapper = dict(cfg.optim_wrapper)
@@ -90,6 +94,7 @@ class Trainer:
         self.model.train()
         for hook in self.hooks:
             hook.before_train_iter(self.runner, self.runner.iter)
+        # total: far beyond the iterations that are measured
         self.model.train_step(self.data, self.optim, context=StepContext(0, iteration=self.runner.iter, total=10**6))
         for hook in self.hooks:
             hook.after_train_iter(self.runner, self.runner.iter)
@@ -104,13 +109,15 @@ class Trainer:
         return time.perf_counter() - clock, time.process_time() - computed
 
     def synchronize(self) -> None:
+        """Wait until a GPU has done what it was asked; nothing on a CPU."""
         if self.device.type == 'cuda':
             torch.cuda.synchronize(self.device)
 
 
 def crop_size(cfg: Config, stream: str) -> tuple[int, int]:
-    """(height, width) of the last crop in a stream's pipeline."""
+    """(height, width) of the last crop in a stream's pipeline; ValueError where there is none."""
     dataset = training_loaders(cfg)[stream].dataset
+    # the pipeline stands in the dataset inside wrappers
     while 'pipeline' not in dataset and 'dataset' in dataset:
         dataset = dataset.dataset
     for step in reversed(dataset.get('pipeline', [])):
@@ -121,7 +128,16 @@ def crop_size(cfg: Config, stream: str) -> tuple[int, int]:
 
 
 def random_batch(model, size: tuple[int, int], count: int) -> dict[str, dict]:
-    """What the loaders of all streams would give: uint8 images, labels in blocks of 32 pixels."""
+    """What the loaders of all streams would give, the same at every call.
+
+    Images (3, H, W) are uint8; labels (1, H, W) int64 in blocks of 32 pixels, in labeled streams
+    only. Unlabeled images have ``valid_pseudo_mask`` of ones: pseudo-labels count everywhere.
+
+    Args:
+        model: A training method.
+        size: (height, width).
+        count: Images of each stream.
+    """
     generator, batch = torch.Generator().manual_seed(0), {}
     classes = getattr(model.student, 'num_classes', None) or 19
     height, width = size
@@ -143,7 +159,12 @@ def random_batch(model, size: tuple[int, int], count: int) -> dict[str, dict]:
 
 # ---------------------------------------------------------------- time
 def compare_times(first: Trainer, second: Trainer, iterations: int, skip: int) -> dict[str, Any]:
-    """Seconds per iteration of both, in turn; the order within a round changes from round to round."""
+    """Seconds per iteration of both, in turn; the order within a round changes from round to round.
+
+    Returns:
+        ``times`` (of each), ``median`` (of each) and ``ratio`` (first / second, median of
+        neighbors) on the clock; the same in CPU seconds under ``cpu_times`` and so on.
+    """
     times: list[list[tuple[float, float]]] = [[], []]
     for i in range(iterations + skip):
         order = ((0, first), (1, second)) if i % 2 == 0 else ((1, second), (0, first))
@@ -152,10 +173,10 @@ def compare_times(first: Trainer, second: Trainer, iterations: int, skip: int) -
             if i >= skip:
                 times[k].append(seconds)
     result: dict[str, Any] = {}
-    for n, kind in enumerate(('', 'cpu_')):
+    for n, prefix in enumerate(('', 'cpu_')):  # the order of Trainer.timed
         chosen = [[seconds[n] for seconds in t] for t in times]
-        result.update({f'{kind}times': chosen, f'{kind}median': [statistics.median(t) for t in chosen],
-                       f'{kind}ratio': statistics.median(a / b for a, b in zip(*chosen))})
+        result.update({f'{prefix}times': chosen, f'{prefix}median': [statistics.median(t) for t in chosen],
+                       f'{prefix}ratio': statistics.median(a / b for a, b in zip(*chosen))})
     return result
 
 
@@ -187,6 +208,12 @@ def peak_of(profile: torch.profiler.profile) -> int:
 
 
 def memory_in_own_process(config: str, args: argparse.Namespace) -> int:
+    """Peak bytes of a config (:func:`peak_memory`), measured by this program with ``--memory-only``.
+
+    Raises:
+        ValueError: The process ended with a message for the user.
+        RuntimeError: It ended with a traceback.
+    """
     command = [sys.executable, str(Path(__file__).resolve()), config, '--memory-only', '--device', args.device,
                '--stage', args.stage]
     command += ['--size', *map(str, args.size)] if args.size else []
@@ -194,7 +221,7 @@ def memory_in_own_process(config: str, args: argparse.Namespace) -> int:
     command += ['--threads', str(args.threads)] if args.threads else []
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        kind = ValueError if f'error ({DEBUG}' in done.stderr else RuntimeError  # a message, or a traceback
+        kind = ValueError if f'error ({DEBUG}' in done.stderr else RuntimeError  # how run_tool's messages begin
         raise kind(f'measuring the memory of {config} failed:\n{done.stderr[-3000:]}')
     return int(done.stdout.strip().splitlines()[-1])
 
@@ -221,6 +248,7 @@ def parse_args(argv: Optional[list[str]] = None) -> argparse.Namespace:
 
 
 def main(argv: Optional[list[str]] = None) -> dict[str, Any]:
+    """Measure and print; the numbers, or {} with ``--memory-only``."""
     args = parse_args(argv)
     if args.threads:
         torch.set_num_threads(args.threads)

@@ -45,7 +45,7 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 
 def named_checkpoints(entries: Sequence[str]) -> dict[str, str]:
-    """``['a=x.pth', ...]`` as a dict, in order."""
+    """``['a=x.pth', ...]`` as ``{'a': 'x.pth', ...}``, in order; ValueError for another form."""
     pairs = [entry.partition('=') for entry in entries]
     bad = [entry for entry, (name, sign, path) in zip(entries, pairs) if not (name and sign and path)]
     if bad:
@@ -60,24 +60,34 @@ def domain_config(cfg: Config, domain: Optional[str]) -> tuple[dict, Optional[An
         ValueError: The domain is not in the config, or several are and none was named.
     """
     loaders, evaluator = cfg.test_dataloader, cfg.get('test_evaluator')
-    if 'dataset' in loaders:
+    if 'dataset' in loaders:  # one dataloader, without a name
         return loaders.dataset, evaluator
     if domain is None and len(loaders) == 1:
         domain = next(iter(loaders))
     if domain not in loaders:
         raise ValueError(f'--domain {domain} is not a test domain of {cfg.filename}: use one of {list(loaders)}')
-    if isinstance(evaluator, Mapping) and 'type' not in evaluator:
+    if isinstance(evaluator, Mapping) and 'type' not in evaluator:  # one for each domain
         evaluator = evaluator.get(domain)
     return loaders[domain].dataset, evaluator
 
 
 def display_table(evaluator: Optional[Any], num_classes: int) -> np.ndarray:
-    """Class id that stands for each class in the picture: where the metric joins classes, they share one color."""
+    """Class id that stands for each class in the picture: where the metric joins classes, they share one color.
+
+    Args:
+        evaluator: Config of the domain's metric (or a list of them); its ``label_map`` has the
+            scored class of each class.
+        num_classes: Of the network.
+
+    Returns:
+        (256,): id -> id to draw; 255 (no label) stays.
+    """
     table = np.arange(256)
     entries = evaluator if isinstance(evaluator, (list, tuple)) else [evaluator]
     label_map = next((e.get('label_map') for e in entries if isinstance(e, Mapping) and e.get('label_map')), None)
     if label_map is None or isinstance(label_map, Mapping) or len(label_map) != num_classes:
         return table
+    # scored class -> the first class that is joined to it
     first = {scored: i for i, scored in reversed(list(enumerate(label_map)))}
     # a class that is not scored is black, like pixels without a label
     table[:num_classes] = [first[scored] if 0 <= scored < 255 else 255 for scored in label_map]
@@ -93,6 +103,7 @@ def load_model(cfg: Config, path: str, device: str) -> torch.nn.Module:
     model = MODELS.build(cfg.model)
     checkpoint = _load_checkpoint(path, map_location='cpu')
     missing = set(model.load_state_dict(checkpoint.get('state_dict', checkpoint), strict=False).missing_keys)
+    # tensors are compared by identity: the network's own names differ from the method's
     network = getattr(model, 'evaluated_network', model)
     judged = {id(tensor) for tensor in network.state_dict(keep_vars=True).values()}
     lost = [key for key, tensor in model.state_dict(keep_vars=True).items() if key in missing and id(tensor) in judged]
@@ -112,7 +123,7 @@ def predict(model: torch.nn.Module, samples: Sequence[dict]) -> list[np.ndarray]
 
 
 def label_of(sample: dict) -> Optional[np.ndarray]:
-    """Ground truth ids (H, W) of a sample, if it has any."""
+    """Ground truth ids (H, W) of a sample, 255 ignored; None without any."""
     annotation = sample['data_samples']
     return annotation.gt_sem_seg.data[0].numpy() if 'gt_sem_seg' in annotation else None
 

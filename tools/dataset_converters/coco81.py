@@ -15,13 +15,14 @@ from mmseg_dg.datasets.conversion.coco import CROWDS, SIZES, coco_jobs, read_ins
 
 
 def main() -> int:
+    """Convert the parts that are asked for; exit status 1 where labels failed or images are missing."""
     parser = make_parser(__doc__)
     parser.add_argument('--parts', nargs='+', choices=list(SIZES), default=list(SIZES), help='default: both')
     parser.add_argument('--images', help='folder that has train2017 and val2017 (default: the data root)')
     parser.add_argument('--crowd', choices=CROWDS, default='ignore', help='what crowd regions become')
     args = parser.parse_args()
     classes = COCO81Dataset.METAINFO['classes']
-    bad = 0
+    bad = 0  # labels that were not written, and annotated images that are not there
     for part in args.parts:
         path = osp.join(args.data_root, 'annotations', f'instances_{part}.json')
         labels = read_instances(path, args.crowd)

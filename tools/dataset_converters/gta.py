@@ -14,10 +14,19 @@ from mmseg_dg.datasets.conversion.gta import SPLIT_SIZES, read_split, split_list
 
 
 def add_options(parser) -> None:
+    """GTA's own option, for :func:`run_recipe`."""
     parser.add_argument('--split-file', help='split.mat of the dataset (default: <data_root>/split.mat if there)')
 
 
 def after(args, part, report, alone) -> None:
+    """Write the lists when the labels are converted; called by :func:`run_recipe`.
+
+    Args:
+        args: Of the command line.
+        part: Of the dataset; GTA has one.
+        report: Its ``usable`` and ``left_out`` are the stems of converted and refused labels.
+        alone: Stems with an image or a label only.
+    """
     root, path = args.out_root or args.data_root, args.split_file or osp.join(args.data_root, 'split.mat')
     lists = {'splits/usable.txt': report.usable, 'splits/unusable.txt': sorted({*report.left_out, *alone})}
     if args.split_file or osp.isfile(path):

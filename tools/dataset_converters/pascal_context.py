@@ -23,6 +23,7 @@ from mmseg_dg.datasets.image_lists import read_list
 
 
 def main() -> int:
+    """Convert all .mat files and write the lists; exit status 1 where a label could not be written."""
     parser = make_parser(__doc__, 'VOCdevkit/VOC2010')
     parser.add_argument('mats', help='folder with the published .mat files')
     parser.add_argument('--labels', help='labels.txt (default: beside the folder of the .mat files)')

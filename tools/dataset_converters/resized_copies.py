@@ -19,10 +19,12 @@ from mmseg_dg.datasets.conversion.cli import expect, write_lists
 from mmseg_dg.datasets.conversion.resized import resize_dataset
 from mmseg_dg.datasets.gta import UNUSABLE
 
+#: Name -> recipe, and (width, height) that its pipelines resize to.
 DATASETS = dict(gta=(GTA, (1280, 720)), synthia=(SYNTHIA, (1280, 760)))
 
 
 def main() -> int:
+    """Make the copies; exit status 1 where one failed, or an image or a label stands alone."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('dataset', choices=sorted(DATASETS))
     parser.add_argument('data_root', help='folder of the dataset as published')
@@ -42,6 +44,7 @@ def main() -> int:
     if alone:
         print(f'  {len(alone)} images without label or labels without image, for example {alone[:3]}')
     root = args.out_root or args.data_root
+    # GTA's datasets leave out the images of this list, which gta.py writes as well
     if recipe is GTA and not osp.isfile(osp.join(root, UNUSABLE)):
         write_lists(root, {UNUSABLE: sorted({*report.left_out, *alone})})
     return 1 if report.failed or alone else 0

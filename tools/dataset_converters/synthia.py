@@ -19,11 +19,13 @@ TRAIN, VAL = 6580, 2820  # 0.7 and 0.3 of 9400
 
 
 def add_options(parser) -> None:
+    """SYNTHIA's own options, for :func:`run_recipe` and for --lists-only."""
     parser.add_argument('--lists-only', action='store_true', help='convert nothing, only write the random split')
     parser.add_argument('--split-seed', type=int, default=0, help='of the random split')
 
 
 def write_split(args) -> int:
+    """Write the random split; exit status 1, and nothing written, where images are missing."""
     folder = osp.join(args.data_root, 'RGB')
     check_folder(folder, 'image', 'synthia', 'Give the folder of the dataset as published')
     stems = sorted(name[:-len('.png')] for name in list_files(folder, '.png'))
@@ -37,7 +39,9 @@ def write_split(args) -> int:
 
 
 def main() -> int:
+    """Convert the labels and write the split, or write the split alone; the exit status."""
     if '--lists-only' not in sys.argv[1:]:
+        # of what run_recipe hands to ``after`` only the arguments are needed
         return run_recipe(SYNTHIA, __doc__, extend=add_options, after=lambda args, *rest: write_split(args))
     parser = make_parser(__doc__)
     add_options(parser)

@@ -14,6 +14,7 @@ from mmseg_dg.datasets.conversion.voc import VOC_CLASSES, VOC_LISTS, VOC_SIZES, 
 
 
 def main() -> int:
+    """Write all labels and the two lists; exit status 1 where a label could not be written."""
     parser = make_parser(__doc__, 'VOCdevkit/VOC2012')
     parser.add_argument('sbd', help='benchmark_RELEASE/dataset of SBD, with cls/*.mat')
     args = parser.parse_args()
@@ -23,7 +24,7 @@ def main() -> int:
     print(report.summary(VOC_CLASSES))
     for name, stems in lists.items():
         print(expect(name, len(stems), VOC_SIZES[name]))
-    bad = set(report.left_out)
+    bad = set(report.left_out)  # stems without a label; the counts above are of the published lists
     write_lists(root, {osp.join(VOC_LISTS, f'{name}.txt'): [stem for stem in lists[name] if stem not in bad]
                        for name in ('train_aug', 'aug')})
     return 1 if bad else 0

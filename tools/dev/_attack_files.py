@@ -1,6 +1,7 @@
 """The rows of the attack that read files: hostile pickles, addresses, damaged bytes, lying sizes, huge pictures.
 
 Every file is read in a process of its own, which must end by an error that names the file, or with the right content.
+A row is a generator: for each of ``trials`` it yields what was wrong, '' where nothing was.
 """
 import io
 import json
@@ -19,7 +20,9 @@ from mmengine.logging import HistoryBuffer
 
 
 class Call:
-    """Pickles as a call."""
+    """An object that pickles as a call: whoever unpickles the file calls ``function(*args)``, and gives
+    what that returns ``state``.
+    """
 
     def __init__(self, function: Any, *args: Any, state: Any = None) -> None:
         self.call = (function, args) if state is None else (function, args, state)
@@ -29,10 +32,14 @@ class Call:
 
 
 def _alone(read: Callable[[], Any], name: str, seconds: int = 60) -> str:
-    """'' when ``read`` returns '' or raises an error that names the file, in a process that does not crash."""
+    """Call ``read`` in a process of its own; '' if it does well, else what is wrong.
+
+    It does well when it returns '' or None, or raises a ValueError or OSError with ``name`` (of the
+    file) in the message. A process that crashes, or takes more than ``seconds``, does not.
+    """
     inner, outer = os.pipe()
     process = os.fork()
-    if not process:
+    if not process:  # the new process, which answers through the pipe
         os.close(inner)
         import signal
         signal.alarm(seconds)
@@ -54,8 +61,9 @@ def _alone(read: Callable[[], Any], name: str, seconds: int = 60) -> str:
 
 def _attacks(rng: random.Random, trace: Path) -> Any:
     """One object whose unpickling calls something, or makes an array with a type, shape or bytes of its choice."""
-    new = np.zeros(0).__reduce__()[0]
+    new = np.zeros(0).__reduce__()[0]  # numpy's _reconstruct
     kind = rng.choice(['O8', 'O8', 'V8', 'f8', 'S8', 'M8', 'U4'])
+    # the state of a pickled dtype: version, byte order, subarray, names, fields, size, alignment, flags
     dtype = Call(np.dtype, kind, False, True, state=(
         3, '|', None, *rng.choice([(None, None), (('a', ), {'a': (np.dtype('O'), 0)})]), 8, rng.choice([1, 8]), 63))
     raw = rng.randbytes(rng.choice([0, 8, 16, 64]))
@@ -78,15 +86,17 @@ def hostile_files(rig: Rig, trials: int, rng: random.Random) -> Iterator[str]:
     from mmseg_dg.weights.files import Problem
     from mmseg_dg.weights.official_checkpoints import read_tensors
     from mmseg_dg.weights.preparation import prepare
-    path, trace = rig.folder / 'hostile.pth', rig.folder / 'ran'
+    path, trace = rig.folder / 'hostile.pth', rig.folder / 'ran'  # code that ran leaves ``trace``
 
     def converter() -> None:
+        """The reader of the converters, whose callers add the file's name."""
         try:
             read_tensors(path)
         except Problem as problem:
             raise ValueError(f'{path}: {problem}') from problem
 
     def preparation() -> None:
+        """The reader of prepare_weights."""
         try:
             prepare('mit_b0', rig.folder, path, accept_checksum=True)
         except Problem as problem:
@@ -97,10 +107,11 @@ def hostile_files(rig: Rig, trials: int, rng: random.Random) -> Iterator[str]:
     before = dict(HistoryBuffer._statistics_methods)
     for trial in range(trials):
         content = {'state_dict': {'w': torch.zeros(1)}, 'x': _attacks(rng, trace)}
-        torch.save(content, path, _use_new_zipfile_serialization=bool(trial % 4))
+        torch.save(content, path, _use_new_zipfile_serialization=bool(trial % 4))  # each fourth in the old format
         read = readers[trial % len(readers)]
 
         def attempt(read=read) -> str:
+            """Read the file; what is wrong where it was not refused."""
             read()
             return '' if before == HistoryBuffer._statistics_methods else 'the statistics of histories were changed'
 
@@ -117,6 +128,7 @@ def hostile_addresses(rig: Rig, trials: int, rng: random.Random) -> Iterator[str
     trace = rig.folder / 'ran'
 
     def read(address: str) -> None:
+        """Load an address as mmengine does, with a download that brings a hostile file."""
         os.environ['TORCH_HOME'] = str(rig.folder / 'hub')
         torch.hub.download_url_to_file = lambda url, path, *_, **__: torch.save(
             {'x': Call(os.system, f'touch {trace}')}, path)
@@ -130,7 +142,7 @@ def hostile_addresses(rig: Rig, trials: int, rng: random.Random) -> Iterator[str
 
 
 def _mangled(data: bytes, rng: random.Random) -> bytes:
-    """One of: flipped bits, cut off, a run of bytes overwritten, a piece moved."""
+    """A copy with one damage: flipped bits, the end cut off, four bytes overwritten, a piece copied elsewhere."""
     changed = bytearray(data)
     kind, place = rng.randrange(4), rng.randrange(len(data))
     if kind == 0:
@@ -147,13 +159,19 @@ def _mangled(data: bytes, rng: random.Random) -> bytes:
 
 
 def _batched(trials: int, one: Callable[[int], str], size: int = 100) -> Iterator[str]:
-    """Trials a hundred to a process, one by one again where that process crashed."""
+    """Trials a hundred to a process, one by one again where that process crashed.
+
+    Args:
+        trials: Their number.
+        one: Makes the trial of a number; '' or what is wrong.
+        size: Trials of one process.
+    """
     for begin in range(0, trials, size):
         numbers = range(begin, min(trials, begin + size))
         answer = _alone(lambda numbers=numbers: json.dumps([one(n) for n in numbers]), '', 600)
         try:
             yield from json.loads(answer)
-        except ValueError:
+        except ValueError:  # no list, but what was wrong with the process
             for number in numbers:
                 yield _alone(lambda number=number: one(number), '')
 
@@ -173,6 +191,7 @@ def fuzzed_checkpoints(rig: Rig, trials: int, rng: random.Random) -> Iterator[st
     files, seed = (file.getvalue(), plain.getvalue()), rng.random()
 
     def one(number: int) -> str:
+        """Mangle a file, the same way each time for a number, and read it."""
         path = rig.folder / f'fuzzed{number}.pth'
         path.write_bytes(_mangled(files[number % 2], random.Random(f'{seed} {number}')))
         try:
@@ -205,6 +224,7 @@ def damaged_mat(rig: Rig, trials: int, rng: random.Random) -> Iterator[str]:
     seed = rng.random()
 
     def one(number: int) -> str:
+        """Mangle a file, the same way each time for a number, and read it."""
         path = rig.folder / f'{number}.mat'
         path.write_bytes(_mangled(files[number % 2], random.Random(f'{seed} {number}')))
         try:
@@ -227,6 +247,7 @@ def damaged_caches(rig: Rig, trials: int, rng: random.Random) -> Iterator[str]:
     entry = CacheEntry((base, ), base, 'same', (2, 2), 'attack')
 
     def one(number: int) -> str:
+        """Write a good entry, damage its table or its index, and ask for the counts."""
         dice = random.Random(f'{seed} {number}')
         entry.write(good)
         if number % 4 == 0:
@@ -252,12 +273,15 @@ def huge_images(rig: Rig, trials: int, rng: random.Random) -> Iterator[str]:
     path, side = rig.folder / 'huge.png', 30000
 
     def chunk(kind: bytes, data: bytes) -> bytes:
+        """A chunk of a PNG file: length, kind, data, checksum."""
         return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
 
     packer = zlib.compressobj(9)
+    # a row is its filter's number and a byte for each pixel
     rows = b''.join(packer.compress(b'\0' * (side + 1)) for _ in range(side)) + packer.flush()
     path.write_bytes(b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', struct.pack('>IIBBBBB', side, side, 8, 0, 0, 0, 0))
                      + chunk(b'IDAT', rows) + chunk(b'IEND', b''))
+    # what a dataset hands to LoadAnnotations
     label = dict(seg_map_path=str(path), label_map=None, reduce_zero_label=False, seg_fields=[])
     for read in (lambda: LoadAnnotations().transform(dict(label)) and 'was decoded',
                  lambda: LoadImageFromFile().transform(dict(img_path=str(path))) and 'was decoded')[:trials]:

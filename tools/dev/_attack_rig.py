@@ -14,8 +14,9 @@ import torch
 import mmseg_dg  # noqa: F401
 
 TOOLS = Path(__file__).resolve().parents[1]
-ITERS = 8
+ITERS = 8  # iterations of every run; checkpoints at each second one
 
+#: Text of a config; fields: recipe, root, workers, margins, streams, iters.
 CONFIG = '''
 _base_ = 'mmseg_dg::custom/custom_{recipe}.py'
 mine = dict(data_root={root!r}, classes=['background', 'object'], palette=None)
@@ -38,15 +39,22 @@ param_scheduler = [dict(type='WarmupPolyLR', power=1.0, warmup_iters=1, warmup_r
 default_hooks = dict(checkpoint=dict(interval=2, max_keep_ckpts=2, save_best='own/mIoU'), logger=dict(interval=1))
 del mine, few, read, tail, labeled, unlabeled
 '''
+#: Recipe (of configs/custom) -> its streams.
 STREAMS = dict(supervised='source=labeled', uda='source=labeled, target=unlabeled',
                semi='labeled=labeled, unlabeled=unlabeled')
 
 
 class Rig:
-    """Tiny data, configs and reference results; runs are forked from this process, which has everything imported."""
+    """Tiny data, configs and reference results; runs are forked from this process, which has everything imported.
+
+    Args:
+        folder: Empty; everything goes there.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self._count, self._whole = folder, 0, {}
+        self.folder = folder
+        self._count = 0  # numbers work dirs and outputs
+        self._whole: dict = {}  # config -> tensors of its uninterrupted run
         rng = np.random.default_rng(0)
         for kind in ('images', 'masks', 'unlabeled'):
             (folder / 'data' / kind).mkdir(parents=True)
@@ -62,6 +70,15 @@ class Rig:
 
     def config(self, recipe: str = 'supervised', workers: int = 0, iters: int = ITERS, more: str = '',
                name: str = '') -> Path:
+        """Write a config and return its path.
+
+        Args:
+            recipe: Key of ``STREAMS``.
+            workers: Data loading workers of each stream.
+            iters: Iterations of the run.
+            more: Lines to add.
+            name: Begins the file's name in the place of the recipe.
+        """
         path = self.folder / f'{name or recipe}_{workers}_{iters}.py'
         margins = "[dict(type='PseudoLabelMargins')]" if recipe in ('uda', 'semi') else '[]'
         path.write_text(CONFIG.format(recipe=recipe, root=str(self.folder / 'data'), workers=workers, iters=iters,
@@ -88,21 +105,28 @@ class Rig:
         cfg.train_cfg.val_interval = 2
         domain = next(iter(cfg.val_dataloader))
         cfg.default_hooks.checkpoint.update(interval=2, max_keep_ckpts=2, save_best=f'{domain}/mIoU')
-        cfg.pop('work_dir')
+        cfg.pop('work_dir')  # each run gets one on the command line
         Config(cfg._cfg_dict, format_python_code=False).dump(path)
         return path
 
     def work_dir(self) -> Path:
+        """Path of a new work dir, which is not made."""
         self._count += 1
         return self.folder / f'run{self._count}'
 
     def start(self, *words: Any, before: Optional[Callable[[], None]] = None, tool: str = 'train') -> 'Run':
-        """Fork a process that runs tools/train.py with these words."""
+        """Fork a process that runs a tool as a command would.
+
+        Args:
+            *words: Arguments of the command line.
+            before: Called in the new process, before the tool.
+            tool: Name of the file in tools/.
+        """
         self._count += 1
         out = self.folder / f'out{self._count}.txt'
         out.touch()  # read before the fork has opened it
         process = os.fork()
-        if process:
+        if process:  # this process; the new one goes on below, and never returns
             return Run(process, out)
         status = 1
         try:
@@ -128,10 +152,15 @@ class Rig:
             os._exit(status)
 
     def run(self, *words: Any, **options: Any) -> tuple[int, str]:
+        """As :meth:`start`, and wait for the end: (exit status, all it wrote)."""
         return self.start(*words, **options).wait()
 
     def whole(self, config: Path) -> dict:
-        """Tensors of the uninterrupted run of a config."""
+        """Tensors (:func:`state_of`) of the uninterrupted run of a config, which runs once.
+
+        Raises:
+            RuntimeError: It failed.
+        """
         if config not in self._whole:
             work = self.work_dir()
             status, text = self.run(config, '--work-dir', work)
@@ -156,7 +185,13 @@ class Rig:
 
 
 class Run:
-    """A forked run."""
+    """A forked run.
+
+    Attributes:
+        process: Its number.
+        out: File with all that it writes.
+        status: Exit status, minus the signal for a run that a signal ended; None while it runs.
+    """
 
     def __init__(self, process: int, out: Path) -> None:
         self.process, self.out, self.status = process, out, None
@@ -170,6 +205,7 @@ class Run:
         return self.status is not None
 
     def wait(self, timeout: float = 900.) -> tuple[int, str]:
+        """Wait for the end, and kill the run after ``timeout`` seconds: (status, all it wrote)."""
         until = time.monotonic() + timeout
         while not self.poll():
             if time.monotonic() > until:
@@ -179,10 +215,11 @@ class Run:
 
     @property
     def text(self) -> str:
+        """All that the run has written so far, to standard output and error."""
         return self.out.read_text(encoding='utf-8', errors='replace')
 
     def until(self, condition: Callable[[], bool], pause: float = 0.0005) -> bool:
-        """Wait for something to be true while the run lives."""
+        """Wait until ``condition`` is true, asking every ``pause`` seconds; False if the run ended before."""
         while not self.poll():
             if condition():
                 return True
@@ -190,16 +227,20 @@ class Run:
         return False
 
     def send(self, number: int) -> None:
+        """Send a signal, unless the run has ended."""
         if not self.poll():
             os.kill(self.process, number)
 
 
 def state_of(work: Path) -> dict[str, torch.Tensor]:
-    """All numbers of weights, optimizer and schedules of the last checkpoint."""
+    """All numbers of weights, optimizer and schedules of the last checkpoint, by dotted name, as tensors
+    of any shape.
+    """
     from mmseg_dg.utils.checkpoint_reader import read_checkpoint
     content, found = read_checkpoint(work / f'iter_{ITERS}.pth'), {}
 
     def visit(prefix: str, value: Any) -> None:
+        """Take in a value and what is in it; what is no number is passed over."""
         if isinstance(value, dict):
             for key, item in value.items():
                 visit(f'{prefix}.{key}', item)

@@ -1,4 +1,7 @@
-"""The rows of the attack that train: kills, signals, damage, moved folders, full disks."""
+"""The rows of the attack that train: kills, signals, damage, moved folders, full disks.
+
+A row is a generator: for each of ``trials`` it yields what was wrong, '' where nothing was.
+"""
 import json
 import os
 import random
@@ -18,12 +21,27 @@ from _attack_rig import ITERS, TOOLS, Rig, Run
 
 
 def _go_on(rig: Rig, config: Path, work: Path, *words: Any) -> str:
+    """Resume a run and let it end; '' if it ends like the uninterrupted one, else what is wrong.
+
+    Args:
+        rig: Of the attack.
+        config: Of the run.
+        work: Its work dir.
+        *words: In the place of ``--resume``.
+    """
     status, text = rig.run(config, '--work-dir', work, *(words or ('--resume', )))
     return f'resume ended with {status}: {text[-400:]}' if status else rig.finished_like_whole(config, work)
 
 
 def _killed(rig: Rig, trials: int, kill: Callable[[Run, Path], bool], recipes=('supervised', 'uda')) -> Iterator[str]:
-    """Every trial is one kill; a run is killed up to four times, then finishes and is compared."""
+    """Every trial is one kill; a run is killed up to four times, then finishes and is compared.
+
+    Args:
+        rig: Of the attack.
+        trials: Number of kills at least.
+        kill: Kills a run (given with its work dir); False where the run had ended before.
+        recipes: Of the configs, taken in turn.
+    """
     killed = 0
     while killed < trials:
         config, work = rig.config(recipes[killed % len(recipes)]), rig.work_dir()
@@ -34,6 +52,7 @@ def _killed(rig: Rig, trials: int, kill: Callable[[Run, Path], bool], recipes=('
             hits += kill(run, work)
             run.wait()
         problem = _go_on(rig, config, work)
+        # the kills of one run are judged together: what is wrong counts once
         for place in range(max(1, hits)):
             yield problem if place == 0 else ''
         killed += max(1, hits)
@@ -43,9 +62,10 @@ def kills(rig: Rig, trials: int, rng: random.Random) -> Iterator[str]:
     """SIGKILL at a random time of the run."""
     config, begin = rig.config(), time.monotonic()
     rig.run(config, '--work-dir', rig.work_dir())
-    length = time.monotonic() - begin
+    length = time.monotonic() - begin  # seconds of a whole run
 
     def kill(run: Run, work: Path) -> bool:
+        """Kill after a random share of a whole run."""
         until = time.monotonic() + rng.uniform(0.2, 1.) * length
         run.until(lambda: time.monotonic() > until, 0.01)
         alive = not run.poll()
@@ -59,6 +79,9 @@ def kills_while_saving(rig: Rig, trials: int, rng: random.Random) -> Iterator[st
     """SIGKILL while a temporary file is there, or just after it was moved."""
 
     def kill(run: Run, work: Path) -> bool:
+        """Kill at the first, second or third temporary file: at the first while it is there, at the
+        others after they were moved.
+        """
         wanted = rng.randrange(3)
         saving = lambda: work.is_dir() and any(p.name.endswith('.part') for p in os.scandir(work))  # noqa: E731
         for _ in range(wanted + 1):
@@ -80,6 +103,7 @@ def kills_of_two_processes(rig: Rig, trials: int, rng: random.Random) -> Iterato
     for trial in range(trials):
         work = rig.work_dir()
         process = _two(config, work)
+        # a checkpoint to go on from
         _wait_for(lambda work=work, process=process: (work / 'last_checkpoint').exists() or process.poll() is not None)
         time.sleep(rng.uniform(0, 3))
         owner = json.loads((work / '.run_lock.json').read_text()) if (work / '.run_lock.json').exists() else {}
@@ -96,8 +120,9 @@ def kills_of_two_processes(rig: Rig, trials: int, rng: random.Random) -> Iterato
 
 
 def _two(config: Path, work: Path) -> subprocess.Popen:
+    """Start a run of two processes; the launcher leads a process group of its own."""
     with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
+        s.bind(('127.0.0.1', 0))  # 0: a port that is free
         port = s.getsockname()[1]
     environment = dict(os.environ, PORT=str(port), PYTHON=sys.executable)
     command = ['bash', str(TOOLS / 'dist_train.sh'), str(config), '2', '--work-dir', str(work), '--resume']
@@ -106,12 +131,14 @@ def _two(config: Path, work: Path) -> subprocess.Popen:
 
 
 def _wait_for(condition: Callable[[], bool], seconds: float = 600.) -> None:
+    """Wait until a condition is true, or for so many seconds."""
     until = time.monotonic() + seconds
     while not condition() and time.monotonic() < until:
         time.sleep(0.1)
 
 
 def _alive(process: Any) -> bool:
+    """Whether a process of this number is there; not for None."""
     return isinstance(process, int) and Path(f'/proc/{process}').exists()
 
 
@@ -126,6 +153,7 @@ def signals(rig: Rig, trials: int, rng: random.Random) -> Iterator[str]:
         run.send((signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)[trial % 3])
         status, text = run.wait()
         log = max(work.glob('*/*.log'), key=lambda p: p.stat().st_mtime).read_text().strip().splitlines()[-1]
+        # 75: stopped with a checkpoint; 0: the signal came after the last iteration
         if alive and status not in (75, 0):
             yield f'status {status}: {text[-300:]}'
         elif status == 75 and not ('continue with: ' in log and '--resume' in log and str(work) in log):
@@ -149,10 +177,12 @@ def _half(rig: Rig) -> tuple[Path, Path]:
 
 
 def _newest(work: Path) -> Path:
+    """The checkpoint with the highest iteration."""
     return max(work.glob('iter_*.pth'), key=lambda p: int(p.stem[5:]))
 
 
 def _damage(path: Path, rng: random.Random, kind: int) -> str:
+    """Cut a file off, flip one of its bits, or empty it, by ``kind % 3``; says which in a word."""
     data = bytearray(path.read_bytes())
     if kind % 3 == 0:
         data = data[:rng.randrange(len(data))]
@@ -179,11 +209,19 @@ def damaged_newest(rig: Rig, trials: int, rng: random.Random) -> Iterator[str]:
 
 
 def _refused(rig: Rig, words: tuple, *needed: str, accepted: Callable[[], str] = lambda: 'accepted') -> str:
+    """Run a training that must be refused with a message; '' if it is, else what is wrong.
+
+    Args:
+        rig: Of the attack.
+        words: Arguments of tools/train.py.
+        *needed: Words that the message must have.
+        accepted: Called where the run was not refused, for the answer.
+    """
     status, text = rig.run(*words)
     if status == 0:
         return accepted()
     lacking = [word for word in needed if word not in text]
-    if status != 1 or lacking or 'weights_only=False' in text:
+    if status != 1 or lacking or 'weights_only=False' in text:  # torch's dangerous advice
         return f'status {status}, message without {lacking}: {text[-300:]}'
     return ''
 
@@ -200,12 +238,14 @@ def damaged_file(rig: Rig, trials: int, rng: random.Random) -> Iterator[str]:
         kind = _damage(newest, rng, trial)
 
         def judged(kind: str = kind, config: Path = config, work: Path = work) -> str:
+            """What is wrong with a run that took the file."""
             return rig.finished_like_whole(config, work) if kind == 'flipped' else f'{kind}: accepted'
 
         yield _refused(rig, (config, '--work-dir', work, '--resume', newest), str(newest), accepted=judged)
 
 
 def missing_parts(rig: Rig, trials: int, rng: random.Random) -> Iterator[str]:
+    """--resume FILE with a checkpoint that lacks a part is refused by its name, with the way out."""
     for part in ('optimizer', 'param_schedulers', 'meta', 'message_hub', 'state_dict')[:trials]:
         config, work = _half(rig)
         path = _newest(work)
@@ -222,7 +262,7 @@ def moved_folders(rig: Rig, trials: int, rng: random.Random) -> Iterator[str]:
         config, work = _half(rig)
         other = _half(rig)[1]
         before = {p.name: p.read_bytes() for p in other.glob('*.pth')}
-        kind = trial % 4
+        kind = trial % 4  # 0: no pointer, 1: another folder's, 2: no best checkpoint, 3: FILE from elsewhere
         if kind == 0:
             (work / 'last_checkpoint').unlink()
         elif kind == 1:
@@ -282,15 +322,15 @@ def other_methods(rig: Rig, trials: int, rng: random.Random) -> Iterator[str]:
         run.until(lambda run=run: 'Iter(train) [3' in run.text or 'Iter(train) [ 3' in run.text, 0.02)
         run.send(signal.SIGTERM)
         status, text = run.wait()
-        yield (f'{name}: {_go_on(rig, config, work) or ""}'.removesuffix(f'{name}: ') if status in (0, 75)
-               else f'{name}: status {status}: {text[-300:]}')
+        problem = _go_on(rig, config, work) if status in (0, 75) else f'status {status}: {text[-300:]}'
+        yield f'{name}: {problem}' if problem else ''
 
 
 def not_finite(rig: Rig, trials: int, rng: random.Random) -> Iterator[str]:
     """A rate that makes the weights overflow: the run ends with an error, and no checkpoint is not finite."""
     for trial in range(trials):
         config, work = rig.config(('supervised', 'uda')[trial % 2]), rig.work_dir()
-        rate = f'optim_wrapper.optimizer.lr=1e{30 + trial}'
+        rate = f'optim_wrapper.optimizer.lr=1e{30 + trial}'  # float32 ends at 3e38
         status, text = rig.run(config, '--work-dir', work, '--cfg-options', rate)
         bad = [p.name for p in work.glob('*.pth') if not all(
             torch.isfinite(v).all() for v in torch.load(p, weights_only=True)['state_dict'].values())]

@@ -66,6 +66,10 @@ def read_rows(folder: Path = ROWS) -> dict[str, dict]:
 def select(rows: dict[str, dict], selector: str) -> dict[tuple, tuple[str, dict]]:
     """``{pair: (name, row)}`` of the rows a selector names; a pair is (seed, list of labels).
 
+    Args:
+        rows: All, as :func:`read_rows` gives them.
+        selector: See the module's text.
+
     Raises:
         ValueError: A selector of fewer than two words, or two rows of one seed and list.
     """
@@ -73,6 +77,7 @@ def select(rows: dict[str, dict], selector: str) -> dict[tuple, tuple[str, dict]
     if len(words) < 2:
         raise ValueError(f'{selector!r}: a selector is SUITE ARM [KEY=VALUE ...]')
     suite, arm, *options = words
+    # patterns of the list's name, options a row must not have, options it must have
     lists = [word.partition('=')[2] for word in options if word.startswith('subset=')]
     without = {word[1:] for word in options if word.startswith('!')}
     options = {word for word in options if not word.startswith(('subset=', '!'))}
@@ -95,12 +100,20 @@ def _list_of(row: dict) -> Optional[str]:
 
 
 def by_pair(chosen: dict[tuple, tuple[str, dict]], metric: Any, with_lists: bool) -> dict:
-    """``{seed, or (seed, list): value}``."""
+    """Values of selected rows (:func:`value_of`) by seed, or with ``with_lists`` by (seed, list).
+
+    Without lists there must be one row of a seed: a later one would take its place.
+    """
     return {pair if with_lists else pair[0]: value_of(*entry, metric) for pair, entry in chosen.items()}
 
 
 def value_of(name: str, row: dict, metric: Any) -> float:
     """Mean over the last three evaluations of a row's score, of one metric, or of several together.
+
+    Args:
+        name: Of the row, for the message.
+        row: Its content.
+        metric: None for the score; a key of the row's ``metrics``, or a list of keys.
 
     Raises:
         ValueError: The row has no such metric.
@@ -119,7 +132,7 @@ class Compared(NamedTuple):
     """An arm and its control.
 
     Attributes:
-        differences: By pair, in points.
+        differences: Arm less control, in points, by seed or by (seed, list).
         gain: The leaderboard's; None where no pair has both.
         missing: Selectors without a row.
         rows: Names of the rows.
@@ -131,24 +144,37 @@ class Compared(NamedTuple):
 
 
 def compare(rows: dict[str, dict], ours: str, control: str, metric: Any = None) -> Compared:
-    """The gain of an arm on its control by seed (by seed and list, where a seed has several lists)."""
+    """The gain of an arm on its control by seed (by seed and list, where a seed has several lists).
+
+    Args:
+        rows: All.
+        ours: Selector of the arm.
+        control: Selector of its control.
+        metric: See :func:`value_of`.
+    """
     sides = [select(rows, selector) for selector in (ours, control)]
     missing = [selector for selector, side in zip((ours, control), sides) if not side]
     with_lists = any(len({pair[0] for pair in side}) < len(side) for side in sides)
-    mine, theirs = (by_pair(side, metric, with_lists) for side in sides)
-    gain = judgment.paired_gain(mine, theirs)
-    return Compared({pair: mine[pair] - theirs[pair] for pair in mine if pair in theirs}, gain, missing,
-                    [name for side in sides for name, _ in side.values()])
+    arm, base = (by_pair(side, metric, with_lists) for side in sides)
+    return Compared(differences={pair: arm[pair] - base[pair] for pair in arm if pair in base},
+                    gain=judgment.paired_gain(arm, base), missing=missing,
+                    rows=[name for side in sides for name, _ in side.values()])
 
 
 def gain_text(gain: Any) -> str:
-    """``+3.00 ± 2.48, 3 seeds``."""
+    """A ``Gain`` of the leaderboard: ``+3.00 ± 2.48, 3 seeds``, without ± for one seed."""
     half = '' if gain.half is None else f' ± {gain.half:.2f}'
     return f'{gain.mean:+.2f}{half}, {gain.pairs} seed{"s" if gain.pairs > 1 else ""}'
 
 
 def of_gain(gain: Any, missing: list, rows: list) -> Verdict:
-    """A gain is yes, a loss is no; level, one seed and nothing leave it open."""
+    """The verdict a gain stands for: a gain is yes, a loss is no; level and one seed leave it open.
+
+    Args:
+        gain: ``Gain`` of the leaderboard, or None where no seed has both rows.
+        missing: Selectors without a row; with any the answer is open.
+        rows: Names of the rows it rests on.
+    """
     if missing:
         return Verdict(UNDECIDED, 'no run' if not rows else f'no run of {" and ".join(missing)}', rows)
     if gain is None:
@@ -171,13 +197,13 @@ def judge(rows: dict[str, dict], test: dict) -> Verdict:
     Raises:
         ValueError: Another kind.
     """
-    (kind, what), = test.items()
+    (kind, what), = test.items()  # exactly one entry
     if kind == 'gain':
         found = compare(rows, **what)
         return of_gain(found.gain, found.missing, found.rows)
     if kind == 'more':
         first, second = compare(rows, **what['first']), compare(rows, **what['second'])
-        gain = judgment.paired_gain(first.differences, second.differences)
+        gain = judgment.paired_gain(first.differences, second.differences)  # of gains, seed by seed
         return of_gain(gain, first.missing + second.missing, first.rows + second.rows)
     if kind == 'fall':
         chosen = select(rows, what['rows'])
@@ -195,7 +221,9 @@ def judge(rows: dict[str, dict], test: dict) -> Verdict:
 
 
 def _at(row: dict, share: float) -> float:
-    """The score at the last evaluation within a share of the training."""
+    """The score of a row at its last evaluation within a share, in [0, 1], of the training; ValueError
+    where there was none by then.
+    """
     steps = {int(n): score for n, score in row['curve'].items() if score is not None}
     early = [n for n in steps if n <= share * row['budget']['steps']]
     if not early:
@@ -216,5 +244,5 @@ def write_or_check(path: Path, text: str, check: bool) -> int:
 
 
 def links(names: list, prefix: str) -> str:
-    """``[dacs_seed0](rows/.../dacs_seed0.json), ...``."""
+    """Markdown links to rows below the folder ``prefix``: ``[dacs_seed0](PREFIX/.../dacs_seed0.json), ...``."""
     return ', '.join(f'[{Path(name).stem}]({prefix}/{name})' for name in names)

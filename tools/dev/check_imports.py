@@ -61,11 +61,13 @@ def modules_of(folder: Path) -> dict[str, Path]:
 
 def imports_of(module: str, path: Path, known: dict[str, Path]) -> Iterator[Import]:
     """Import statements of a file, also those in functions."""
+    # what relative imports start from
     package = module.split('.') if path.name == '__init__.py' else module.split('.')[:-1]
     for node in _statements(ast.parse(path.read_text(encoding='utf-8'), str(path))):
         if isinstance(node, ast.Import):
             yield from (Import(module, node.lineno, _module(alias.name, known)) for alias in node.names)
             continue
+        # level: the number of dots; one is the package itself
         base = package[:len(package) - node.level + 1] if node.level else []
         base = '.'.join([*base, *([node.module] if node.module else [])])
         for alias in node.names:  # "from package import module" imports the module
@@ -74,6 +76,7 @@ def imports_of(module: str, path: Path, known: dict[str, Path]) -> Iterator[Impo
 
 
 def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Import statements below a node at any depth, without those of ``if TYPE_CHECKING``."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, (ast.Import, ast.ImportFrom)):
             yield child
@@ -84,6 +87,7 @@ def _statements(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _module(name: str, known: dict[str, Path]) -> str:
+    """The module a dotted name is in: itself, or (a name of the package that is no module) its parent."""
     return name if name in known or not name.startswith(f'{PACKAGE}.') else name.rpartition('.')[0]
 
 
@@ -108,15 +112,20 @@ def backward(statement: Import) -> str:
 
 
 def circles(statements: list[Import]) -> list[list[str]]:
-    """Modules that import each other in a circle, one circle per group of such modules."""
+    """Modules that import each other in a circle, one circle per group of such modules.
+
+    Returns:
+        Circles, each with its first module again at the end.
+    """
     graph: dict[str, set[str]] = {}
     for one in statements:
         if one.target.split('.')[0] == PACKAGE and one.target != one.module:
             graph.setdefault(one.module, set()).add(one.target)
     found: list[list[str]] = []
-    done: set[str] = set()
+    done: set[str] = set()  # everything they import was visited
 
     def visit(module: str, path: list[str]) -> None:
+        """Follow the imports of a module depth first; ``path`` leads to it."""
         if module in path:
             circle = path[path.index(module):]
             if not any(set(circle) & set(other) for other in found):

@@ -58,12 +58,16 @@ def comments_of(source: str) -> dict[int, str]:
 
 
 def simple_statements(tree: ast.AST) -> Iterator[ast.stmt]:
+    """All statements without a body of their own, in which a line belongs to one statement only."""
     compound = (ast.FunctionDef, ast.ClassDef, ast.If, ast.For, ast.While, ast.With, ast.Try)
     return (node for node in ast.walk(tree) if isinstance(node, ast.stmt) and not isinstance(node, compound))
 
 
 def reshapes(statement: ast.stmt) -> list[str]:
-    """Names of the methods called in a statement that reshape; a function of one's own named ``flatten`` is none."""
+    """Names of the methods called in a statement that reshape.
+
+    ``torch.einsum`` counts as a method; a plain function that is named ``flatten`` does not.
+    """
     calls = [node.func for node in ast.walk(statement) if isinstance(node, ast.Call)]
     return [func.attr for func in calls if isinstance(func, ast.Attribute) and func.attr in RESHAPES]
 
@@ -75,6 +79,7 @@ def bare_reshapes(source: str, tree: ast.AST) -> Iterator[tuple[int, str]]:
         names = reshapes(statement)
         if not names:
             continue
+        # comments that fill the lines directly above, the nearest first
         above, line = [], statement.lineno - 1
         while line in comments and source.splitlines()[line - 1].lstrip().startswith('#'):
             above.append(comments[line])

@@ -29,12 +29,19 @@ nothing here speaks about the papers' own.
 
 
 def page(rows: dict, claims: list) -> str:
-    """The whole page."""
+    """The whole page.
+
+    Args:
+        rows: All committed rows by name.
+        claims: Content of claims.yml: each with ``claim``, ``page``, ``measure`` and ``judged``, a
+            list of tests (``bench`` in words, ``by`` as ``judge`` takes it).
+    """
     lines = ['| claim | judged on | answer | points | rows |', '|---|---|---|---|---|']
     for claim in claims:
         for number, test in enumerate(claim['judged']):
             verdict = committed.judge(rows, test['by'])
             system = Path(claim['page']).stem
+            # the claim stands in the line of its first test only
             first = '' if number else f'{claim["claim"]} ([{system}](../{claim["page"]}))'
             answer = verdict.answer if verdict.answer == committed.UNDECIDED else f'**{verdict.answer}**'
             shown = committed.links(verdict.rows, 'rows') or '–'

@@ -19,6 +19,7 @@ from mmseg_dg.apis.leaderboard.rows import write_row  # noqa: E402
 
 
 def main() -> int:
+    """Write the row and print what it says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('work_dir', type=Path)
     parser.add_argument('--out', type=Path, required=True, help='JSON file of the row')

@@ -30,7 +30,15 @@ NETWORKS = {'MiT-B0': {'arch': 'b0', 'in_channels': [32, 64, 160, 256]}, 'MiT-B3
 
 
 def options_of(network: dict[str, Any], config: str, size: list[int]) -> dict[str, Any]:
-    """Config options: the encoder, and margins and detail crops that fit the size."""
+    """Config options: the encoder, and margins and detail crops that fit the size.
+
+    Args:
+        network: Of ``NETWORKS``: ``arch`` of the Mix Transformer, and ``in_channels`` of the head
+            where they are not those of MiT-B5; empty for MiT-B5.
+        config: Of ``METHODS``.
+        size: [height, width] of the training images.
+    """
+    # HRDA's head has the other one inside
     head = 'model.network.decode_head' + ('.head' if 'hrda' in config else '')
     options = {'model.network.backbone.arch': network['arch']} if network else {}
     if 'in_channels' in network:
@@ -44,13 +52,21 @@ def options_of(network: dict[str, Any], config: str, size: list[int]) -> dict[st
 
 
 def cell(worker: Any, config: str, network: dict[str, Any], args: argparse.Namespace) -> dict[str, float]:
-    """Seconds of a step (CPU seconds on a CPU) and its peak bytes."""
+    """Measure one method with one network: ``seconds`` of a step (CPU seconds on a CPU), ``memory``
+    (its peak bytes).
+
+    Args:
+        worker: ``Worker`` of benchmark.py.
+        config: Of ``METHODS``.
+        network: Of ``NETWORKS``.
+        args: Of the command line.
+    """
     side = worker(ROOT, dict(config=str(ROOT / 'configs' / config), options=options_of(network, config, args.size),
                              size=args.size, batch_size=args.batch_size, device=args.device,
                              threads=1 if args.device == 'cpu' else None))
     try:
-        side('plain')
-        kind = 1 if args.device == 'cpu' else 0
+        side('plain')  # the first step is not counted
+        kind = 1 if args.device == 'cpu' else 0  # of (clock, CPU)
         seconds = statistics.median(side('plain')[kind] for _ in range(args.iters))
         return dict(seconds=seconds, memory=side('memory'))
     finally:
@@ -58,7 +74,9 @@ def cell(worker: Any, config: str, network: dict[str, Any], args: argparse.Names
 
 
 def table(found: dict[str, dict[str, dict[str, float]]]) -> str:
-    """Markdown of ``{network: {method: cell}}``."""
+    """Markdown of ``{network: {method: cell}}``, cells as :func:`cell` gives them; empty for cells
+    that were not measured, or whose network has no first method to compare with.
+    """
     networks = list(found)
     lines = ['| method | ' + ' | '.join(f'{n}: time | {n}: memory' for n in networks) + ' |',
              '|---|' + '---|---|' * len(networks)]
@@ -77,6 +95,7 @@ def table(found: dict[str, dict[str, dict[str, float]]]) -> str:
 
 
 def main(argv: Optional[list[str]] = None) -> dict[str, Any]:
+    """Measure network by network, printing the table after each; ``{network: {method: cell}}``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--size', type=int, nargs=2, default=[128, 128], metavar=('HEIGHT', 'WIDTH'))
     parser.add_argument('--batch-size', type=int, default=2)

@@ -24,21 +24,34 @@ Table = Mapping[str, Sequence[str]]
 
 
 def direct(allowed: Table) -> dict[str, list[str]]:
-    """Room -> rooms it may import and does not reach through another; of those that are drawn."""
+    """The arrows of the drawing: room -> rooms it may import and does not reach through another.
+
+    Args:
+        allowed: ``ALLOWED`` of check_imports.py: room -> rooms it may import. Rooms of ``LEAVES``
+            and ``BESIDE`` are not drawn.
+    """
     def reached(room: str) -> set[str]:
+        """Rooms that a room may import, or what it imports may, and so on."""
         found = set(allowed[room])
         return found.union(*(reached(other) for other in found)) if found else found
 
     drawn = [room for room in allowed if room not in LEAVES + BESIDE]
-    rooms = {room: [other for other in allowed[room] if other in drawn] for room in drawn}
-    return {room: [one for one in others
-                   if not any(one in reached(other) for other in others if other != one)]
-            for room, others in rooms.items()}
+    arrows = {}
+    for room in drawn:
+        others = [other for other in allowed[room] if other in drawn]
+        arrows[room] = [one for one in others
+                        if not any(one in reached(other) for other in others if other != one)]
+    return arrows
 
 
 def levels(arrows: Table) -> list[list[str]]:
-    """Rooms from the lowest row up; a room stands one row above the highest that it imports."""
+    """Rooms from the lowest row up; a room stands one row above the highest that it imports.
+
+    Args:
+        arrows: Of :func:`direct`.
+    """
     def height(room: str) -> int:
+        """Number of the row; 0 for a room that imports none of the others."""
         return 1 + max((height(other) for other in arrows[room]), default=-1)
 
     rows: list[list[str]] = [[] for _ in range(1 + max(map(height, arrows)))]
@@ -48,7 +61,12 @@ def levels(arrows: Table) -> list[list[str]]:
 
 
 def places(rows: Sequence[Sequence[str]]) -> dict[str, tuple[float, float]]:
-    """Room -> middle of its box; the highest row is at the top, every row centered."""
+    """Room -> (x, y) of the middle of its box in pixels; the highest row is at the top, every row
+    centered.
+
+    Args:
+        rows: Of :func:`levels`, the lowest first.
+    """
     widest = max(map(len, rows))
     step = BOX[0] + SPACE[0]
     found = {}
@@ -60,12 +78,16 @@ def places(rows: Sequence[Sequence[str]]) -> dict[str, tuple[float, float]]:
 
 
 def drawing(allowed: Table = ALLOWED) -> str:
-    """The SVG."""
+    """The drawing as the text of an SVG file.
+
+    Args:
+        allowed: Room -> rooms it may import.
+    """
     arrows = direct(allowed)
     rows = levels(arrows)
-    at = places(rows)
+    middles = places(rows)
     width = max(map(len, rows)) * (BOX[0] + SPACE[0])
-    height = len(rows) * (BOX[1] + SPACE[1]) + 24
+    height = len(rows) * (BOX[1] + SPACE[1]) + 24  # and the line of text below
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
         f'viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="13">',
@@ -75,10 +97,10 @@ def drawing(allowed: Table = ALLOWED) -> str:
     ]
     for room, others in arrows.items():
         for other in others:
-            (x1, y1), (x2, y2) = at[room], at[other]
+            (x1, y1), (x2, y2) = middles[room], middles[other]
             parts.append(f'<line x1="{x1:g}" y1="{y1 + BOX[1] / 2:g}" x2="{x2:g}" '
                          f'y2="{y2 - BOX[1] / 2:g}" stroke="#556" marker-end="url(#tip)"/>')
-    for room, (x, y) in at.items():
+    for room, (x, y) in middles.items():
         name = f'import {PACKAGE}' if room == PACKAGE else room
         parts.append(f'<rect x="{x - BOX[0] / 2:g}" y="{y - BOX[1] / 2:g}" width="{BOX[0]}" '
                      f'height="{BOX[1]}" rx="5" fill="#eef2f7" stroke="#556"/>'

@@ -41,13 +41,14 @@ def steps(args: argparse.Namespace, folder: Path) -> dict[str, list[str]]:
 
 
 def processor_seconds() -> float:
-    """Of the processes that ran so far."""
+    """CPU seconds of all child processes that have ended so far."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
 
 def measure(args: argparse.Namespace, folder: Path) -> float:
-    """Run the steps one after the other; returns their seconds together."""
+    """Run the steps one after the other, and print what each took; returns their seconds together."""
+    # the new environment must not see this one's packages
     environment = {key: value for key, value in os.environ.items() if key not in ('PYTHONPATH', 'PYTHONHOME')}
     total = 0.
     for name, command in steps(args, folder).items():

@@ -23,7 +23,12 @@ from mmseg_dg.apis.entry import run_tool  # noqa: E402
 
 
 def check(name: str, values: list) -> bool:
-    """Print how far a curve moved; whether it stayed."""
+    """Print how far a curve moved from the recorded one; whether it stayed within ``FIRST``, ``LAST``.
+
+    Args:
+        name: Of the curve.
+        values: Logged values by name, for each iteration.
+    """
     path = FOLDER / f'{name}.txt'
     if not path.is_file():
         print(f'{name}: no recorded curve')
@@ -36,6 +41,7 @@ def check(name: str, values: list) -> bool:
 
 
 def main() -> int:
+    """Write the curves, or with ``--check`` compare them; exit status 1 where one moved."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('names', nargs='*', metavar='NAME', help=', '.join(CURVES))
     parser.add_argument('--check', action='store_true', help='compare instead of writing')
@@ -56,7 +62,7 @@ def main() -> int:
             (FOLDER / f'{name}.txt').write_text(to_text(name, values), encoding='utf-8')
             print(f'{name}: loss {values[0]["loss"]:.6g} -> {values[-1]["loss"]:.6g}, '
                   f'{time.process_time() - start:.1f} s CPU')
-    if not args.names and not args.check:
+    if not args.names and not args.check:  # all were written: remove files of curves there are no more
         for path in sorted(FOLDER.glob('*.txt')):
             if path.stem not in CURVES:
                 path.unlink()

@@ -24,7 +24,13 @@ WORDS = {'gain': '**gain**', 'loss': '**loss**', 'level': 'level', 'one seed': '
 
 
 def table(rows: dict, methods: list) -> str:
-    """One line for each method."""
+    """The table: one line for each method.
+
+    Args:
+        rows: All committed rows by name.
+        methods: Content of status.yml: each with ``method``, ``page`` and ``compared``, a list of
+            arguments of :func:`sentence`.
+    """
     lines = ['| method | against its control, points |', '|---|---|']
     for entry in methods:
         cells = [cell for comparison in entry['compared'] if (cell := sentence(rows, **comparison))]
@@ -33,7 +39,15 @@ def table(rows: dict, methods: list) -> str:
 
 
 def sentence(rows: dict, bench: str, ours: str, control: str, over: str = '') -> str:
-    """What the rows say of an arm; '' where one of the two has none. ``over``: the control in words."""
+    """What the rows say of an arm against its control; '' where they have no seed in common.
+
+    Args:
+        rows: All committed rows by name.
+        bench: What was trained on, in words.
+        ours: Selector of the arm.
+        control: Selector of the control.
+        over: The control in words; '': the arm's name in its selector.
+    """
     found = committed.compare(rows, ours, control)
     if found.gain is None:
         return ''

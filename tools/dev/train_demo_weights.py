@@ -33,6 +33,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> int:
+    """Train, store the newest checkpoint's student, write its card; the training's status if it failed."""
     args = parse_args()
     settings = [f'model.network.backbone.init_cfg.checkpoint={args.imagenet}', f'randomness.seed={args.seed}']
     command = ['tools/train.py', CONFIG, '--work-dir', str(args.work_dir), '--resume', '--cfg-options', *settings]

@@ -76,6 +76,7 @@ def export_network(config: Union[str, Path,
     if not str(checkpoint).startswith(PREFIX) and not Path(checkpoint).is_file():
         raise FileNotFoundError(f'no checkpoint at {checkpoint}')
     cfg = copy.deepcopy(config) if isinstance(config, Config) else read_config_file(config)
+    # name of the network, the network, ``meta`` of the checkpoint
     chosen, module, meta = load_network(cfg, checkpoint, network)
     classes = meta.get('dataset_meta') or {}
     classes = classes if classes.get('classes') else dataset_meta(cfg, predicted_classes(module))
@@ -103,13 +104,12 @@ def _weights(to: str, stem: Path, module: nn.Module, described: dict) -> Exporte
     without_training_parts(module)
     _check_config(module, described)
     write = writers.write_safetensors if to == 'safetensors' else writers.write_mmseg
-    path = _with_hash(stem, to, lambda part: write(module, described, part))
+    path = _with_hash(stem, to, lambda temporary: write(module, described, temporary))
     if to == 'safetensors':
         return Exported(path, described, None, (f'mmseg_dg.load({str(path)!r}) reads it', ))
     writers.write_mmseg_config(described, path.with_suffix('.py'))
-    foreign = described['config'].get('custom_imports')
     needs = 'it loads in MMSegmentation without this package'
-    if foreign:
+    if described['config'].get('custom_imports'):
         needs = 'its config imports mmseg_dg'
     return Exported(path, described, None,
                     (f'{path.with_suffix(".py")}: its config for mmseg.apis.init_model; '
@@ -124,9 +124,9 @@ def _graph(to: str, stem: Path, cfg: Config, module: nn.Module, described: dict,
     Returns:
         The file, its metadata, how far it agrees (None: not compared), and notes for the user.
     """
-    # a copy, for the graph takes the network apart
+    # what the file is compared with: a copy, since the graph takes the network apart
     before = copy.deepcopy(module).eval() if compare else None
-    norm = described['preprocessing'] if normalize else {}
+    norm = described['preprocessing'] if normalize else {}  # {}: the graph does not normalize
     if normalize and not norm.get('mean'):
         raise ValueError(
             'normalize needs data_preprocessor.mean and std in the config, which has none: leave '
@@ -142,11 +142,11 @@ def _graph(to: str, stem: Path, cfg: Config, module: nn.Module, described: dict,
     program = writers.traced(graph)
     if to == 'onnx':
         output = 'classes' if argmax else 'logits'
-        path = _with_hash(stem, to,
-                          lambda part: writers.write_onnx(program, described, part, output))
+        path = _with_hash(
+            stem, to, lambda temporary: writers.write_onnx(program, described, temporary, output))
     else:
-        path = _with_hash(stem, to,
-                          lambda part: writers.write_torch_export(program, described, part))
+        path = _with_hash(
+            stem, to, lambda temporary: writers.write_torch_export(program, described, temporary))
     notes = ['the plain classifier, not the sampler: measure it before you rely on it'
              ] if plain else []
     agreement = None if before is None else _compared(to, path, graph, before, notes)
@@ -160,8 +160,20 @@ def _graph(to: str, stem: Path, cfg: Config, module: nn.Module, described: dict,
 
 def _compared(to: str, path: Path, graph: InferenceGraph, before: nn.Module,
               notes: list[str]) -> Optional[check.Agreement]:
-    """Run the written file beside the network (``before``, a copy of what was written); a file that
-    differs is removed (ValueError). None, with a note, where nothing here can run it.
+    """Run a written file beside the network.
+
+    Args:
+        to: ``onnx`` or ``torch.export``.
+        path: The file.
+        graph: What was written.
+        before: The network, copied before it was taken apart for the graph.
+        notes: For the user; one is added where nothing on this machine can run the file.
+
+    Returns:
+        How far they agree; None where the file was not run.
+
+    Raises:
+        ValueError: The file differs from the network; it was removed.
     """
     run = check.run_onnx(path) if to == 'onnx' else check.run_torch_export(path)
     if run is None:
@@ -183,24 +195,32 @@ def _check_config(module: nn.Module, described: dict) -> None:
     built = MODELS.build(described['config']['model'])
     wanted = {key: tuple(value.shape) for key, value in built.state_dict().items()}
     ours = {key: tuple(value.shape) for key, value in module.state_dict().items()}
-    odd = sorted(key for key in wanted.keys() | ours.keys() if wanted.get(key) != ours.get(key))
-    if odd:
+    names = wanted.keys() | ours.keys()
+    differing = sorted(key for key in names if wanted.get(key) != ours.get(key))
+    if differing:
         raise ValueError(
             f'the network without its training parts is not the one its config describes: '
-            f'{len(odd)} tensors differ, e.g. {odd[:4]}')
+            f'{len(differing)} tensors differ, e.g. {differing[:4]}')
 
 
 def _with_hash(stem: Path, to: str, write: Any) -> Path:
-    """Write a file beside its place and move it to ``<stem>-<hash><ending>``; returns that path.
+    """Write a file whose name has the hash of its content, whole or not at all.
 
-    ``write(path)`` writes it; the hash is the beginning of the content's SHA-256.
+    Args:
+        stem: Path without hash and ending.
+        to: The format, which gives the ending.
+        write: ``write(path)`` writes the content to a temporary path in the same folder.
+
+    Returns:
+        Path of the file, ``<stem>-<first 8 digits of its SHA-256><ending>``.
     """
     ending = writers.ENDINGS[to]
-    part = stem.with_name(f'.{stem.name}.part{ending}')  # torch.export asks for its ending
+    # with the ending of the format, which torch.export insists on
+    temporary = stem.with_name(f'.{stem.name}.part{ending}')
     try:
-        write(part)
-        target = stem.with_name(f'{stem.name}-{metadata.sha256(part)[:8]}{ending}')
-        part.replace(target)
+        write(temporary)
+        target = stem.with_name(f'{stem.name}-{metadata.sha256(temporary)[:8]}{ending}')
+        temporary.replace(target)
     finally:
-        part.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
     return target

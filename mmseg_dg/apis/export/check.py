@@ -35,6 +35,7 @@ class Agreement(NamedTuple):
 
     @property
     def holds(self) -> bool:
+        """Whether both numbers are within ``TOLERANCE`` and ``AGREEMENT``."""
         return self.equal >= AGREEMENT and (self.difference is None or self.difference <= TOLERANCE)
 
     def __str__(self) -> str:
@@ -58,23 +59,25 @@ def compare(run: Callable[[Tensor], Tensor], graph: InferenceGraph,
         The largest relative difference of logits (None for class ids), and the share of pixels
         whose class is the same.
     """
-    low, wide = (max(side, 64) for side in smallest(graph))  # least height and width to compare at
-    differences, equal, count = [], 0, 0
-    # no size is square, and none is that of the trace
+    height, width = (max(side, 64) for side in smallest(graph))  # least sides to compare at
     step, reach = multiple_of(graph), window_reach(graph)
-    sizes = [
-        tuple(ceil_div(side, step) * step for side in size)
-        for size in ((low + 9, wide + 35), (low + 32, wide), (low + 2, 2 * wide + reach + 12))
-    ]
-    for images in (graph.example(*sizes[0]), graph.example(*sizes[1])[:1],
-                   graph.example(*sizes[2])):
+    # no size is square, and none is that of the trace; one is wide enough for several windows
+    sizes = [(height + 9, width + 35), (height + 32, width), (height + 2, 2 * width + reach + 12)]
+    sizes = [(ceil_div(rows, step) * step, ceil_div(columns, step) * step)
+             for rows, columns in sizes]
+    # batches of two images, and one of a single image
+    batches = [graph.example(*sizes[0]), graph.example(*sizes[1])[:1], graph.example(*sizes[2])]
+    differences, equal, count = [], 0, 0
+    for images in batches:
         expected = reference_logits(network, normalized(graph, images))
-        found = run(images)
-        if not graph.argmax:
+        output = run(images)
+        if graph.argmax:
+            classes = output
+        else:
             scale = max(1., float(expected.abs().max()))
-            differences.append(float((found - expected).abs().max()) / scale)
-            found = found.argmax(dim=1)
-        same = found.long() == expected.argmax(dim=1)
+            differences.append(float((output - expected).abs().max()) / scale)
+            classes = output.argmax(dim=1)
+        same = classes.long() == expected.argmax(dim=1)
         equal, count = equal + int(same.sum()), count + same.numel()
     return Agreement(max(differences) if differences else None, equal / count)
 
@@ -82,6 +85,7 @@ def compare(run: Callable[[Tensor], Tensor], graph: InferenceGraph,
 @torch.no_grad()
 def reference_logits(network: BaseSegmentor, images: Tensor) -> Tensor:
     """What the network itself predicts for whole images, (B, 3, H, W) -> (B, K, H, W)."""
+    # of a network that samples, only its plain classifier is ever written as a graph
     if isinstance(network, MaskDiffusionEncoderDecoder):
         return PlainDiffusion(network)(images)
     size = tuple(images.shape[-2:])
@@ -89,8 +93,14 @@ def reference_logits(network: BaseSegmentor, images: Tensor) -> Tensor:
 
 
 def normalized(graph: InferenceGraph, images: Tensor) -> Tensor:
-    """What the network reads, (B, 3, H, W), from what the graph reads: the same, or uint8 (B, H,
-    W, 3).
+    """The network's input for an input of its graph.
+
+    Args:
+        graph: Where it ``normalizes`` itself, its input is uint8 (B, H, W, 3), BGR.
+        images: Input of the graph: that, or else float32 (B, 3, H, W), normalized.
+
+    Returns:
+        Normalized images (B, 3, H, W).
     """
     if not graph.normalizes:
         return images
@@ -99,8 +109,9 @@ def normalized(graph: InferenceGraph, images: Tensor) -> Tensor:
 
 
 def run_onnx(path: Path) -> Optional[Callable[[Tensor], Tensor]]:
-    """An ONNX file on the CPU by onnxruntime, shapes as :class:`InferenceGraph`, (B, H, W, 3) ->
-    (B, K, H, W); None where that is not installed.
+    """A function that runs an ONNX file on the CPU by onnxruntime, from images to logits or classes
+    in the shapes of :class:`InferenceGraph`, e.g. (B, 3, H, W) -> (B, K, H, W); None where
+    onnxruntime is not installed.
     """
     if importlib.util.find_spec('onnxruntime') is None:
         return None
@@ -111,18 +122,20 @@ def run_onnx(path: Path) -> Optional[Callable[[Tensor], Tensor]]:
 
 
 def run_torch_export(path: Path) -> Callable[[Tensor], Tensor]:
-    """A file of ``torch.export``, shapes as :class:`InferenceGraph`, (B, H, W, 3) -> (B, K, H,
-    W).
+    """A function that runs a file of ``torch.export``, from images to logits or classes in the
+    shapes of :class:`InferenceGraph`, e.g. (B, 3, H, W) -> (B, K, H, W).
     """
     return unguarded(torch.export.load(str(path)))
 
 
 def unguarded(program: torch.export.ExportedProgram) -> Callable[[Tensor], Tensor]:
-    """The graph without the tracer's conditions on sizes, which are those of its memory layout:
-    the values are compared for other sizes here. (B, H, W, 3) -> (B, K, H, W).
+    """A function that runs a traced graph at any size, e.g. (B, 3, H, W) -> (B, K, H, W).
+
+    The tracer also notes conditions on sizes ("guards"), which come from the memory layout of the
+    traced images and would refuse others; they are left out, since the values are compared here.
     """
     try:
         module = program.module(check_guards=False)
-    except TypeError:  # PyTorch before it wrote conditions down
+    except TypeError:  # older releases of PyTorch note no conditions
         module = program.module()
     return lambda images: module(images)

@@ -57,18 +57,26 @@ class AdaptivePool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, k_rows, k_columns)"""
-        rows, columns = (averages(x.shape[dim + 2], cells, x)
-                         for dim, cells in enumerate(self.output_size))
+        height, width = x.shape[-2:]
+        rows = averages(height, self.output_size[0], x)
+        columns = averages(width, self.output_size[1], x)
         return rows @ x @ columns.transpose(0, 1)  # (k_rows, H) x (B, C, H, W) x (W, k_columns)
 
 
 def averages(length: int, cells: int, like: Tensor) -> Tensor:
-    """(cells, length) matrix whose row i averages the positions of cell i, as adaptive average
-    pooling does; ``like`` gives device and type. Products of it hold for every size of a graph.
+    """The matrix, (cells, length), whose row i averages the positions of cell i of adaptive average
+    pooling along one axis.
+
+    Args:
+        length: Positions along the axis; in a trace a symbol, so that the matrix is computed anew
+            for every size.
+        cells: Cells along the axis.
+        like: Of any shape; gives device and type.
     """
     place = torch.arange(length, device=like.device)[None]
     cell = torch.arange(cells, device=like.device)[:, None]
-    # cells overlap by one position where ``cells`` does not divide ``length``: floor and ceiling
+    # floor of the beginning and ceiling of the end (excluded): neighbors overlap by one position
+    # where ``cells`` does not divide ``length``
     first = cell * length // cells
     end = ((cell + 1) * length + cells - 1) // cells
     inside = ((place >= first) & (place < end)).to(like.dtype)
@@ -82,6 +90,7 @@ class PlainDiffusion(nn.Module):
         self.network = network
 
     def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) -> logits (B, K, H, W)."""
         feature = self.network.image_feature(self.network.extract_feat(images))
         return self.network.to_size(self.network.plain_logits(feature), pair(images.shape[-2:]))
 
@@ -93,6 +102,7 @@ class PlainNetwork(nn.Module):
         self.network = network
 
     def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) -> logits (B, K, H, W), at the size of the images."""
         return predict_logits(self.network, images)
 
 
@@ -157,7 +167,9 @@ class InferenceGraph(nn.Module):
 
     @property
     def dynamic_shapes(self) -> tuple[dict[int, Any]]:
-        """Which dimensions of the input are free."""
+        """Which dimensions of the input may have any size, as ``torch.export`` wants it: batch,
+        height and width, which lie elsewhere in the two layouts.
+        """
         free = torch.export.Dim.DYNAMIC
         return ({0: free, 1: free, 2: free} if self.normalizes else {0: free, 2: free, 3: free}, )
 
@@ -168,6 +180,8 @@ def whole_image_form(network: nn.Module, plain: bool) -> nn.Module:
     """
     kind = type(network).__name__
     if isinstance(network, MaskDiffusionEncoderDecoder):
+        # the plain classifier is trained by a loss of its own (plain_weight) or as the part of the
+        # prediction that the denoiser adds to (residual)
         if not network.plain_weight and not network.residual:
             raise ValueError(UNTRAINED.format(kind=kind))
         if not plain:
@@ -188,20 +202,25 @@ def without_training_parts(network: BaseSegmentor) -> BaseSegmentor:
         network.auxiliary_head = None
     for module in list(network.modules()):
         for name, part in module.named_children():
+            # pooling to a single cell is a mean, which every format has
             if isinstance(part, nn.AdaptiveAvgPool2d) and _pair(part.output_size) != (1, 1):
                 setattr(module, name, AdaptivePool(_pair(part.output_size)))
+    # BatchNorm that synchronizes processes becomes plain; first the layers with two sets of
+    # statistics, of which revert_sync_batchnorm would lose one
     one_process(network)
     return revert_sync_batchnorm(network).eval().requires_grad_(False)
 
 
 def _pair(size: Any) -> tuple[int, int]:
+    """(rows, columns) of a pooling's ``output_size``, which may be one number."""
     return tuple(size) if isinstance(size, (tuple, list)) else (size, size)
 
 
 @contextmanager
 def without_size_warnings() -> Iterator[None]:
-    """Inside, mmseg's ``resize`` does not compare sizes to warn of them, which would fix them
-    for good."""
+    """Inside, mmseg's ``resize`` does not compare sizes in order to warn of them: a trace would
+    keep the outcome of the comparison, and so the sizes, for good.
+    """
     import sys
 
     from mmseg.models.utils import resize
@@ -221,12 +240,16 @@ def without_size_warnings() -> Iterator[None]:
 
 
 class _QuietResize:
-    """``resize`` whose own ``warning`` argument is overruled."""
+    """``resize`` that ignores the ``warning`` of its callers.
+
+    Args:
+        quiet: mmseg's ``resize`` with ``warning=False`` bound.
+    """
     def __init__(self, quiet: Any) -> None:
         self.quiet = quiet
 
     def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
-        # (input, size, scale_factor, mode, align_corners, warning)
-        return self.quiet(*args[:5],
-                          **{key: value
-                             for key, value in kwargs.items() if key != 'warning'})
+        """Resize; the arguments are those of mmseg's ``resize``."""
+        # positional: (input, size, scale_factor, mode, align_corners, warning), without the last
+        others = {key: value for key, value in kwargs.items() if key != 'warning'}
+        return self.quiet(*args[:5], **others)

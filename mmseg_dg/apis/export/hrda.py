@@ -4,7 +4,7 @@ of loops.
 Source of what is computed: :class:`mmseg_dg.models.segmentors.HRDAEncoderDecoder`;
     docs/behavior/daformer_hrda.md.
 
-Shapes: B images, K classes, H x W pixels, h x w places of a smaller map.
+Shapes: B images, K classes, C channels, H x W pixels, h x w places of a smaller map.
 """
 from fractions import Fraction
 
@@ -29,18 +29,24 @@ class HRDAGraph(nn.Module):
     def __init__(self, network: HRDAEncoderDecoder) -> None:
         super().__init__()
         self.network = network
+        # size of the context image over that of the detail image, e.g. 1/2; sizes are computed from
+        # numerator and denominator, whole numbers
         self.scale = Fraction(network.scales[1]).limit_denominator(1000)
 
     @property
     def smallest(self) -> tuple[int, int]:
-        """Least (height, width) of an image."""
+        """Least (height, width) of an image: that of a detail window, where there are windows, and
+        128, of which half goes through the encoder as context.
+        """
         crop = self.network.hr_crop_size if self.network.hr_slide_inference else (0, 0)
-        return pair(max(side, 128) for side in crop)  # half of it goes through the encoder
+        return pair(max(side, 128) for side in crop)
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) -> logits (B, K, H, W)."""
         height, width = images.shape[-2:]
+        # ``size_divisor``: sides that it divides give whole logits at both scales
         divisor, net = self.network.size_divisor, self.network
+        # height and width rounded up to multiples of it
         full = pair((side + divisor - 1) // divisor * divisor for side in (height, width))
         # padded by a fixed number and cut, so that nothing hangs on whether there is anything to
         # pad
@@ -51,6 +57,7 @@ class HRDAGraph(nn.Module):
             context = net._encode(self._resize(padded, self._shrunken(full)))
             logits = net.decode_head.logits(context)
         if output == 'fused':
+            # weight of the detail in [0, 1], (B, K or 1, h, w)
             attention = net.decode_head.attention(context, logits)
             fused = self._enlarge(attention) * self._details(padded) + self._enlarge(
                 (1 - attention) * logits)
@@ -61,13 +68,17 @@ class HRDAGraph(nn.Module):
         return self._resize(fused, full)[..., :height, :width]
 
     def _shrunken(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(height, width) of the context image for a padded image of ``size``."""
         return pair(side * self.scale.numerator // self.scale.denominator for side in size)
 
     def _resize(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        """Maps or images (B, C, h, w) bilinearly at ``size``, (B, C, *size)."""
         return F.interpolate(x, size=size, mode='bilinear', align_corners=False)
 
     def _enlarge(self, x: Tensor) -> Tensor:
-        """A map of the context scale at the size of the detail scale."""
+        """A map (B, C, h, w) of the context scale at the size of the detail scale, corners aligned
+        as the head's own fusion does.
+        """
         if self.scale == 1:
             return x
         size = pair(side * self.scale.denominator // self.scale.numerator for side in x.shape[-2:])
@@ -75,21 +86,32 @@ class HRDAGraph(nn.Module):
                              align_corners=self.network.decode_head.align_corners)
 
     def _details(self, padded: Tensor) -> Tensor:
-        """Detail logits (B, K, H / stride, W / stride), averaged over overlapping windows."""
+        """Logits of the detail scale.
+
+        Args:
+            padded: Images (B, 3, H, W), sides divisible by the network's ``size_divisor``.
+
+        Returns:
+            (B, K, H / stride, W / stride), stride that of the head's output; where the network is
+            tested in detail windows, the mean over those that overlap at a place. There are ny
+            windows below each other, nx beside each other.
+        """
         net, stride = self.network, self.network.decode_head.output_stride
         images = net._detail_image(padded)  # blurred, if the network was trained so
         if not net.hr_slide_inference:
             return net._detail_logits(images)
         (tall, wide), batch = net.hr_crop_size, images.shape[0]
-        tops, lefts = (starts(images.shape[dim + 2], crop, step, images)
-                       for dim, (crop, step) in enumerate(zip(net.hr_crop_size, net.detail_stride)))
+        # first rows (ny,) and first columns (nx,) of the windows
+        down_step, right_step = net.detail_stride
+        tops = starts(images.shape[2], tall, down_step, images)
+        lefts = starts(images.shape[3], wide, right_step, images)
         rows, columns = span(tops, tall), span(lefts, wide)  # (ny * h), (nx * w)
         crops = images.index_select(2, rows).index_select(3, columns)
         # (B, 3, ny * h, nx * w) -> (B, ny, nx, 3, h, w) -> (B * ny * nx, 3, h, w)
         crops = crops.unflatten(3, (-1, wide)).unflatten(2, (-1, tall)).permute(0, 2, 4, 1, 3, 5)
         # encoded as one batch: (B * ny * nx, 3, h, w)
         logits = net._detail_logits(crops.reshape(-1, images.shape[1], tall, wide))
-        tall, wide = tall // stride, wide // stride
+        tall, wide = tall // stride, wide // stride  # of a window's logits
         # (B * ny * nx, K, h, w) -> (B, K, ny * h, nx * w)
         logits = logits.reshape(batch, tops.shape[0], lefts.shape[0], -1, tall,
                                 wide).permute(0, 3, 1, 4, 2, 5)
@@ -103,18 +125,35 @@ class HRDAGraph(nn.Module):
 
 
 def starts(length: int, crop: int, step: int, like: Tensor) -> Tensor:
-    """First pixels of the windows along one axis, the last moved back to end at the border:
-    int64 (n,)."""
+    """First pixels of the windows along one axis, int64 (n,); the last window is moved back so that
+    it ends at the border.
+
+    Args:
+        length: Of the axis, in pixels; at least ``crop``.
+        crop: Side of a window.
+        step: Distance of two windows.
+        like: Of any shape; gives the device.
+    """
+    # ceiling of (length - crop) / step, and the first one
     count = (length - crop + step - 1) // step + 1
     return (torch.arange(count, device=like.device) * step).clamp(max=length - crop)
 
 
 def span(first: Tensor, size: int) -> Tensor:
-    """Positions of windows of ``size`` that begin at ``first`` (n,): (n * size,)."""
+    """All positions of windows of ``size`` that begin at ``first`` (n,), window by window:
+    (n * size,).
+    """
     # (n, 1) + (size,) -> (n, size) -> (n * size,)
     return (first[:, None] + torch.arange(size, device=first.device)).flatten()
 
 
 def placement(places: Tensor, length: int, like: Tensor) -> Tensor:
-    """(length, n) matrix that adds entry j up at position ``places[j]``."""
+    """The matrix, (length, n), that puts entry j at position ``places[j]`` and adds up entries of
+    the same position.
+
+    Args:
+        places: (n,) positions in 0..length - 1.
+        length: Number of positions.
+        like: Of any shape; gives the type.
+    """
     return (torch.arange(length, device=places.device)[:, None] == places[None]).to(like.dtype)

@@ -30,11 +30,13 @@ NOTE = 'as its publishers state it; the images it was trained on (ImageNet) have
 
 
 def encoder_license(cfg: Any) -> dict[str, str]:
-    """``dict(file=..., license=..., note=...)`` of the weights that the encoder of a config starts
-    from.
+    """The license of the weights that the encoder of a config starts from.
 
     Args:
         cfg: Config of a run; its ``load_from`` counts where it names weights of this package.
+
+    Returns:
+        ``dict(file=..., license=..., note=...)``; ``file`` is ``''`` for random weights.
     """
     loaded = cfg.get('load_from')
     file = loaded if str(loaded or '').startswith(PREFIX) else _encoder_file(cfg.get('model') or {})
@@ -49,19 +51,26 @@ def encoder_license(cfg: Any) -> dict[str, str]:
 
 
 def license_of(file: str) -> Optional[str]:
-    """License of a file by its name; None for one that is not known."""
+    """License of a file by its name, in the table of weights or as publishers name it; None for one
+    that is not known.
+    """
     name = entry_of(file) or _by_shape(Path(file).name)
     return next((text for start, text in LICENSES if name and name.startswith(start)), None)
 
 
 def _by_shape(name: str) -> Optional[str]:
-    """``mit_b5_20220624-658746d9.pth`` and the like, as they are fetched."""
+    """Beginning of a name in ``LICENSES`` for a file under its publisher's name, such as
+    ``mit_b5_20220624-658746d9.pth`` -> ``mit_b5``; None for a name of another form.
+    """
+    # ResNets of torchvision are ``resnet50-0676ba61.pth``: a hyphen after the depth
     match = re.match(r'(mit_b\d|resnest\d+|resnet\d+_v1c|resnet\d+(?=-)|mobilenet_v2)', name)
     return match.group(1) if match else None
 
 
 def _encoder_file(model: Any) -> Optional[str]:
-    """The pretrained file of the encoder of a model config; None for none."""
+    """The first pretrained file that a model config names for its encoder; None without one."""
+    # dotted keys such as model.network.backbone.init_cfg; an older config of mmseg has
+    # ``pretrained`` beside the backbone
     files = [
         path for key, path in requested_files(model)
         if 'backbone' in key or key.endswith('.pretrained')

@@ -18,7 +18,7 @@ from .licenses import encoder_license
 
 #: Under which the text lies in each format.
 KEY = 'mmseg_dg'
-FORMAT = 1  # of the text
+FORMAT = 1  # version of the text's layout
 #: Arguments of a segmentor that matter in training only.
 _TRAINING_ONLY = ('auxiliary_head', 'train_cfg', 'init_cfg', 'pretrained')
 
@@ -42,29 +42,36 @@ def describe(cfg: Config, checkpoint: Union[str, Path], network: str, module: nn
         Plain values, see docs/export.md#what-a-file-says.
     """
     preprocessor = dict(cfg.model.get('data_preprocessor') or {})
-    norm = {key: preprocessor.get(key) for key in ('mean', 'std')}
+    # mean and std are of values 0..255 (``scale``), in the order of the channels
+    preprocessing = dict(mean=preprocessor.get('mean'), std=preprocessor.get('std'), scale=255,
+                         channel_order='RGB' if preprocessor.get('bgr_to_rgb') else 'BGR',
+                         steps=pipeline)
+    # a method has its network's config in ``network``; a plain segmentor is the network
+    test = cfg.model.get('network', cfg.model).get('test_cfg') or dict(mode='whole')
+    # the address of shipped weights; of a file the name alone, no path of this machine
+    file = str(checkpoint) if str(checkpoint).startswith(PREFIX) else Path(checkpoint).name
+    origin = dict(file=file, sha256=sha256(_local(checkpoint)), iteration=meta.get('iter'))
+    names, palette = ((classes or {}).get(key) for key in ('classes', 'palette'))
+    written_by = dict(package=f'mmseg_dg {__version__}', commit=commit())
+    score = score or recorded_score(checkpoint, meta)
     return plain(
-        dict(
-            format=FORMAT, name=Path(cfg.filename or 'network').stem, network=network,
-            segmentor=type(module).__name__, classes=list(
-                (classes or {}).get('classes') or []), palette=list((classes or {}).get('palette')
-                                                                    or []),
-            preprocessing=dict(**norm, scale=255,
-                               channel_order='RGB' if preprocessor.get('bgr_to_rgb') else 'BGR',
-                               steps=pipeline),
-            test=dict(cfg.model.get('network', cfg.model).get('test_cfg')
-                      or dict(mode='whole')), config=inference_settings(cfg, pipeline),
-            score=dict(score or recorded_score(checkpoint, meta)), checkpoint=dict(
-                file=str(checkpoint)
-                if str(checkpoint).startswith(PREFIX) else Path(checkpoint).name,
-                sha256=sha256(_local(checkpoint)), iteration=meta.get('iter')),
-            written_by=dict(package=f'mmseg_dg {__version__}',
-                            commit=commit()), encoder=encoder_license(cfg)))
+        dict(format=FORMAT, name=Path(cfg.filename or 'network').stem, network=network,
+             segmentor=type(module).__name__, classes=list(names or ()),
+             palette=list(palette or ()), preprocessing=preprocessing, test=dict(test),
+             config=inference_settings(cfg, pipeline), score=dict(score), checkpoint=origin,
+             written_by=written_by, encoder=encoder_license(cfg)))
 
 
 def inference_settings(cfg: Config, pipeline: list) -> dict[str, Any]:
-    """The config of the network alone, with its preprocessing and the steps that load an image."""
-    stripped, own_parts = inference_config(cfg)
+    """The config of the network alone, with its preprocessing and, as ``test_pipeline``, the steps
+    that load an image.
+
+    Args:
+        cfg: Config of the run.
+        pipeline: Those steps.
+    """
+    # the second value, names of types that stock MMSegmentation lacks, is not needed
+    stripped, _ = inference_config(cfg)
     model = dict(stripped.model)
     for key in _TRAINING_ONLY:
         model.pop(key, None)
@@ -86,8 +93,8 @@ def recorded_score(checkpoint: Union[str, Path], meta: Mapping) -> dict[str, Any
     tables = sorted(Path(checkpoint).parent.glob(f'*/evaluation_iter_{meta.get("iter")}.csv'))
     if not tables:
         return {}
-    with open(tables[-1], encoding='utf-8',
-              newline='') as file:  # the newest: a resumed run judges again
+    newest = tables[-1]  # by the folder, a date and time: a resumed run judges again
+    with open(newest, encoding='utf-8', newline='') as file:
         return {
             f'{row["domain"]}/mIoU': float(row['mIoU'])
             for row in csv.DictReader(file) if row.get('mIoU')
@@ -141,4 +148,5 @@ def with_tuples(node: Any) -> Any:
 
 
 def _local(checkpoint: Union[str, Path]) -> Path:
+    """The file of a checkpoint, also of one that is named by ``mmseg_dg://NAME``."""
     return shipped_file(str(checkpoint)) if str(checkpoint).startswith(PREFIX) else Path(checkpoint)

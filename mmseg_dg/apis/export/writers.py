@@ -1,4 +1,7 @@
-"""One function per format: a network and its metadata into a file."""
+"""One function per format: a network and its metadata into a file.
+
+Shapes: B images, H x W pixels.
+"""
 import importlib.util
 import json
 import math
@@ -21,7 +24,8 @@ from .metadata import KEY, with_tuples
 ENDINGS = {'safetensors': '.safetensors', 'onnx': '.onnx', 'torch.export': '.pt2', 'mmseg': '.pth'}
 #: Formats that hold a graph, not only weights and a config.
 GRAPHS = ('onnx', 'torch.export')
-OPSET = 18
+OPSET = 18  # version of the set of ONNX operators
+#: Format -> libraries that write it.
 _NEEDS = {'onnx': ('onnx', 'onnxscript')}
 
 
@@ -56,7 +60,7 @@ def write_mmseg(module: nn.Module, metadata: Mapping, path: Path) -> None:
 
 
 def write_mmseg_config(metadata: Mapping, path: Path) -> None:
-    """The config beside a file of :func:`write_mmseg`.
+    """Write the config beside a file of :func:`write_mmseg`.
 
     Parts of this package are named ``mmseg_dg.NAME``, so that MMSegmentation's tools find them from
     their own scope.
@@ -64,13 +68,11 @@ def write_mmseg_config(metadata: Mapping, path: Path) -> None:
     config = dict(metadata['config'], default_scope='mmseg')
     config.update(model=_with_scopes(config['model'], MODELS),
                   test_pipeline=[with_tuples(_step(step)) for step in config['test_pipeline']])
+    # stock MMSegmentation has to import this package, if any part is of it
     if any('mmseg_dg.' in json.dumps(config[key]) for key in ('model', 'test_pipeline')):
-        config['custom_imports'] = dict(
-            imports=[
-                'mmseg_dg', *(name
-                              for name in (config.get('custom_imports') or {}).get('imports', ())
-                              if name != 'mmseg_dg')
-            ], allow_failed_imports=False)
+        imports = (config.get('custom_imports') or {}).get('imports', ())
+        others = [name for name in imports if name != 'mmseg_dg']
+        config['custom_imports'] = dict(imports=['mmseg_dg', *others], allow_failed_imports=False)
     # MMSegInferencer looks for the pipeline of a loader, and for a visualizer
     config['test_dataloader'] = dict(
         dataset=dict(type='BaseSegDataset', pipeline=config['test_pipeline']))
@@ -79,8 +81,11 @@ def write_mmseg_config(metadata: Mapping, path: Path) -> None:
 
 
 def _step(step: Mapping) -> dict:
-    """A step of the pipeline; 8-bit files are loaded by the stock step of the same name in the
-    same way."""
+    """A step of the pipeline as stock MMSegmentation reads it.
+
+    ``LoadImageFromFile`` without ``bit_depth`` is left to the stock step of that name, which loads
+    8-bit files in the same way but does not know two of the arguments.
+    """
     if step['type'] == 'LoadImageFromFile' and step.get('bit_depth') is None:
         return {key: value for key, value in step.items() if key not in ('bit_depth', 'max_pixels')}
     return _with_scopes(step, TRANSFORMS)
@@ -89,16 +94,22 @@ def _step(step: Mapping) -> dict:
 def _with_scopes(node: Any, registry: Any) -> Any:
     """The same config with the scope in front of this package's types (``mmseg_dg.DAFormerHead``),
     so that stock MMSegmentation finds them.
+
+    Args:
+        node: Any part of the config.
+        registry: Where its types are registered, MODELS or TRANSFORMS of this package.
     """
-    if isinstance(node, Mapping):
-        found = {key: _with_scopes(value, registry) for key, value in node.items()}
-        kind = found.get('type')
-        wide = kind == 'MobileNetV2' and 'in_channels' in found  # mmseg's reads three channels
-        if isinstance(kind, str) and '.' not in kind and (wide or is_ours(kind, registry)):
-            found['type'] = f'mmseg_dg.{kind}'
-        return found
-    return [_with_scopes(value, registry) for value in node] if isinstance(node,
-                                                                           (list, tuple)) else node
+    if isinstance(node, (list, tuple)):
+        return [_with_scopes(value, registry) for value in node]
+    if not isinstance(node, Mapping):
+        return node
+    result = {key: _with_scopes(value, registry) for key, value in node.items()}
+    kind = result.get('type')
+    # a type of both packages, but only this one's has the argument: mmseg's reads three channels
+    needs_ours = kind == 'MobileNetV2' and 'in_channels' in result
+    if isinstance(kind, str) and '.' not in kind and (needs_ours or is_ours(kind, registry)):
+        result['type'] = f'mmseg_dg.{kind}'
+    return result
 
 
 def traced(graph: InferenceGraph) -> torch.export.ExportedProgram:
@@ -108,10 +119,10 @@ def traced(graph: InferenceGraph) -> torch.export.ExportedProgram:
         ValueError: A part takes a decision that hangs on the size of the image; the cause says
             where.
     """
-    # odd sides: whatever a network pads is then padded here, and the written graph does it for
-    # every size
     step = multiple_of(graph)
-    # above every size at which a part behaves in another way, and odd; height and width differ
+    # an example above every size at which a part behaves in another way, and where it can be of odd
+    # sides: what a network pads is then padded in the trace, and so for every size. The margins are
+    # arbitrary; height and width differ, so that the tracer takes them for two numbers
     side = max(101, window_reach(graph) + 5, *(side + 27 - side % 2 for side in smallest(graph)))
     sides = (side, side + 46)
     if step != 1:
@@ -127,25 +138,30 @@ def traced(graph: InferenceGraph) -> torch.export.ExportedProgram:
 
 
 def smallest(graph: InferenceGraph) -> tuple[int, int]:
-    """Least (height, width) that a written graph is for."""
+    """Least (height, width) in pixels that a written graph is for: HRDA's windows, else 64."""
     return graph.body.smallest if isinstance(graph.body, HRDAGraph) else (64, 64)
 
 
 def window_reach(graph: InferenceGraph) -> int:
-    """Largest side in pixels at which some layer still has a single attention window: traced so,
-    the number 1 would be written down for good."""
+    """Largest side in pixels at which some layer still has a single attention window, 0 for
+    networks without windows.
+
+    An example to trace must be larger: traced with one window, their number 1 would be written down
+    for good. Encoders with windows say it in their attribute ``window_reach``.
+    """
     return max((getattr(module, 'window_reach', 0) for module in graph.modules()), default=0)
 
 
 def multiple_of(graph: InferenceGraph) -> int:
     """What both sides of an image must be multiples of: the patch of an encoder that does not
     resize, else 1."""
-    # encoders of patches that have resize=None ('': a module without that setting)
+    # a module whose setting ``resize`` is None takes only whole patches; '' stands for a module
+    # without that setting, which any size suits
     patches = [
         patch for module in graph.modules() if vars(module).get('resize', '') is None
         and isinstance(patch := vars(module).get('patch_size'), int)
     ]
-    return math.lcm(*patches)
+    return math.lcm(*patches)  # 1 for none
 
 
 def write_torch_export(program: torch.export.ExportedProgram, metadata: Mapping,
@@ -166,21 +182,27 @@ def write_onnx(program: torch.export.ExportedProgram, metadata: Mapping, path: P
         output: Name of its output, ``logits`` or ``classes``; its input is called ``images``.
         optimize: Let the exporter simplify the graph.
     """
-    # the exporter names free sizes s0, s1, ...: the file gets words for them
-    free = ('batch', 'height', 'width')
     result = torch.onnx.export(program, dynamo=True, verbose=False, input_names=['images'],
                                output_names=[output], opset_version=OPSET, external_data=False,
                                optimize=optimize)
     assert result is not None  # of the exporter that dynamo=True chooses
+    # the exporter calls the free sizes of the input s0, s1, ...: the file gets words for them. In
+    # both layouts, (B, 3, H, W) and (B, H, W, 3), they come in this order; the 3 is an int
     shape = result.model.graph.inputs[0].shape or ()
-    names = dict(zip([str(side) for side in shape if not isinstance(side, int)], free))
+    symbols = [str(side) for side in shape if not isinstance(side, int)]
+    names = dict(zip(symbols, ('batch', 'height', 'width')))
     _rename(result.model, names)
     result.model.metadata_props[KEY] = json.dumps(metadata)
     result.save(str(path), external_data=False)
 
 
 def _rename(model: Any, names: Mapping[str, str]) -> None:
-    """Readable names for the free sizes of the inputs; sizes inside are derived by the runtime."""
+    """Rename the free sizes of a graph's inputs, in place; sizes inside are derived by the runtime.
+
+    Args:
+        model: The exporter's model (``onnx_ir``).
+        names: Symbol of the exporter -> name in the file.
+    """
     for value in model.graph.inputs:
         value.shape = type(value.shape)([
             names.get(str(side), side) if not isinstance(side, int) else side

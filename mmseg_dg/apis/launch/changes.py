@@ -79,6 +79,7 @@ def use_plain_batch_norm(cfg: Config) -> None:
 
 
 def _has_type(node: Any, kind: str) -> bool:
+    """Whether a config, or any part of it, has ``type=kind``."""
     if isinstance(node, dict):
         return node.get('type') == kind or any(_has_type(value, kind) for value in node.values())
     return isinstance(node, (list, tuple)) and any(_has_type(item, kind) for item in node)
@@ -108,6 +109,7 @@ def enable_tta(cfg: Config) -> None:
             "dict(type='TestTimeAug', transforms=[...]), as in configs/_base_ of mmsegmentation")
     for loader in loaders_by_name(cfg.test_dataloader).values():
         _set_pipeline(loader.dataset, cfg.tta_pipeline)
+    # predicts every variant of an image by ``module``, and takes the mean
     wrapper = cfg.get('tta_model') or ConfigDict(type='SegTTAModel')
     wrapper.module = cfg.model
     cfg.model = wrapper
@@ -121,14 +123,20 @@ def save_predictions(cfg: Config, folder: str) -> None:
     """``--out``: predicted label maps as PNG; the multi-domain loop makes one folder per domain in
     it.
 
+    Args:
+        cfg: Changed in place: the metrics of ``test_evaluator`` write the files.
+        folder: Where to.
+
     Raises:
         ValueError: There is no evaluator to write them.
     """
     def visit(node: Any) -> int:
-        """Set ``output_dir`` of all metrics below a node that can save; their number."""
+        """Set ``output_dir`` of all metrics below a node that can save; returns how many can. The
+        node is one that :func:`with_saver` takes.
+        """
         if isinstance(node, (list, tuple)):
             return sum(visit(item) for item in node)
-        # domains by name, or mmengine's wrapper around metrics
+        # domains by name (a dict without a type), or mmengine's wrapper around metrics
         if node.get('type', 'Evaluator') == 'Evaluator':
             return sum(visit(item) for key, item in node.items() if key != 'type')
         if str(node.type).split('.')[-1] in _SAVE_NOTHING:
@@ -169,6 +177,10 @@ def save_predictions(cfg: Config, folder: str) -> None:
 def show_predictions(cfg: Config, folder: str) -> None:
     """``--show-dir``: every image painted with prediction and label, named by its path below the
     image folder.
+
+    Args:
+        cfg: Changed in place: hook and visualizer, which are added where it has none.
+        folder: Where the images go.
     """
     hook = cfg.setdefault('default_hooks',
                           ConfigDict()).setdefault('visualization',

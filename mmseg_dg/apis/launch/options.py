@@ -37,7 +37,7 @@ class ConfigOptions(DictAction):
         for pair in values or ():
             if '=' not in pair:
                 parser.error(f'{option_string}: {pair!r} is not of the form key=value')
-            # mmengine would store the text, or recurse without end
+            # "x=dict(...)": mmengine would store the text, or recurse without end
             if re.search(r'[=\[(,\s]dict\(', pair):
                 parser.error(f'{option_string}: write dicts as Python literals, '
                              'e.g. key="[{\'type\': \'A\', \'x\': 1}]", not as dict(type=...)')
@@ -101,12 +101,16 @@ def finish_args(args: argparse.Namespace, parser: argparse.ArgumentParser) -> ar
         # the tools hide the GPUs before mmengine looks for them, which it does once, when it is
         # imported
         parser.error('a GPU is still visible; set CUDA_VISIBLE_DEVICES=-1 to run on the CPU')
+    # launchers give the process's number on this machine as an option or in this variable, which is
+    # where mmengine reads it
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     return args
 
 
 def _dotted_keys(node: Any, prefix: str = '') -> Iterator[str]:
-    """Every key of a nested config, ``a.b.0.c``; list positions are numbers."""
+    """Every dotted key of a nested config, of dicts and lists as well as of what is in them:
+    ``a``, ``a.0``, ``a.0.b``; list positions are numbers. ``prefix`` goes in front of each.
+    """
     items: Iterable[tuple[Any, Any]] = ()
     if isinstance(node, dict):
         items = node.items()
@@ -127,6 +131,7 @@ def warn_unknown_options(cfg: Config, options: dict) -> list:
     Returns:
         The unknown keys.
     """
+    # what the config has, and what Runner, its randomness and the training loop take
     known = set(_dotted_keys(cfg._cfg_dict.to_dict()))
     known |= set(inspect.signature(
         Runner.__init__).parameters) | {'runner_type', 'model_wrapper_cfg', 'compile'}

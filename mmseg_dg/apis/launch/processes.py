@@ -11,8 +11,10 @@ DISTRIBUTED_WRAPPER = 'MethodDistributedWrapper'
 
 
 def process_number() -> int:
-    """Number of this process in the run, from what launchers set: known before the processes have
-    met.
+    """Number of this process in the run, 0 for the first or only one.
+
+    It is read from the environment, where launchers (torchrun, Slurm, MPI) set it, since mmengine's
+    ``get_rank`` is 0 everywhere until the process group is there.
     """
     names = ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')
     return int(next((os.environ[name] for name in names if os.environ.get(name)), 0))
@@ -23,8 +25,10 @@ def prepare_processes(cfg: Config) -> None:
 
     mmengine's launcher always calls ``torch.cuda.set_device``, so it cannot start CPU processes; a
     runner that finds a process group does not make one. Methods run several backward passes per
-    step, which torch's own wrapper does not
-    know: see :mod:`mmseg_dg.engine.distributed`.
+    step, which torch's own wrapper does not know: see :mod:`mmseg_dg.engine.distributed`.
+
+    Args:
+        cfg: Changed in place; ``launcher='none'``, a run of one process, leaves it alone.
 
     Raises:
         ValueError: A launcher other than ``pytorch`` without a GPU.
@@ -49,8 +53,8 @@ def prepare_processes(cfg: Config) -> None:
 
 
 def leave_together() -> None:
-    """Wait until all processes of a stopped run are here: launchers kill the rest when one leaves
-    with a status.
+    """Wait until all processes of a stopped run are here: launchers kill the others as soon as one
+    leaves with a status other than 0, perhaps while they still write.
     """
     barrier()
 

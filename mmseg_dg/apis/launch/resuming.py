@@ -38,6 +38,7 @@ def set_resume(cfg: Config, request: Optional[str], weights_only: bool = False,
     if weights_only and request is None and not cfg.get('resume'):
         raise ValueError('--resume-weights-only says how to resume: give --resume or --resume '
                          'FILE as well')
+    # ``overwrite`` and ``resume_weights_only`` are read by this package's checkpoint hook
     if overwrite:
         cfg.overwrite, cfg.resume = True, False
     if weights_only:
@@ -49,7 +50,8 @@ def set_resume(cfg: Config, request: Optional[str], weights_only: bool = False,
             raise FileNotFoundError(f'--resume: there is no checkpoint {request}')
         cfg.resume, cfg.load_from = True, request
     elif any(holds_checkpoints(folder) for folder in {cfg.work_dir, checkpoint_folder(cfg)}):
-        # which one, the runner finds out when all processes are there
+        # load_from=None: the newest readable one, which the runner looks for when all processes are
+        # there, so that they agree
         cfg.resume, cfg.load_from = True, None
     else:
         print_log(f'--resume: no checkpoint in {cfg.work_dir} yet; starting from the '
@@ -57,8 +59,8 @@ def set_resume(cfg: Config, request: Optional[str], weights_only: bool = False,
 
 
 def checkpoint_folder(cfg: Config) -> str:
-    """Where the run of a config keeps its checkpoints: the work dir, unless its hook has an
-    ``out_dir``.
+    """Where the run of a config keeps its checkpoints: the work dir, or if the checkpoint hook has
+    an ``out_dir``, the folder in it that mmengine names like the work dir.
     """
     out_dir = ((cfg.get('default_hooks') or {}).get('checkpoint') or {}).get('out_dir')
     return cfg.work_dir if out_dir is None else os.path.join(out_dir, Path(cfg.work_dir).name)
@@ -72,7 +74,7 @@ def claim_work_dir(cfg: Config) -> None:
         FileExistsError: It holds checkpoints of a run, and neither resume nor overwrite was asked
             for.
     """
-    if cfg.launcher != 'none' and process_number():
+    if cfg.launcher != 'none' and process_number():  # a process other than the first
         return
     hold(cfg.work_dir)
     if not cfg.get('resume') and not cfg.get('overwrite'):
@@ -86,13 +88,15 @@ def command_to_continue(words: Sequence[str], cfg: Config) -> str:
         words: ``sys.argv`` of tools/train.py.
         cfg: The run's config; its launcher decides what starts the processes.
     """
-    # options of the new command; whether the next word belongs to one that is left out
+    # kept: words of the new command; skip: whether the next word is the value of an option that is
+    # left out
     kept, skip = [], False
     options = list(words[1:])
     for place, word in enumerate(options):
         if skip:
             skip = False
-        # its FILE, if any, is the next word that is no option (and not the config)
+        # --resume is added anew below; its FILE, if any, is the next word that is no option and not
+        # the config
         elif word == '--resume':
             following = options[place + 1] if place + 1 < len(options) else '-'
             skip = (not following.startswith('-') and following != cfg.filename
@@ -104,8 +108,10 @@ def command_to_continue(words: Sequence[str], cfg: Config) -> str:
     # the config comes first; --cfg-options takes all words that follow and so stays last
     config = next((i for i, word in enumerate(kept) if word.endswith('.py')), 0)
     first = [kept.pop(config)] if kept else []
+    # --resume may take the next word as its FILE, and goes in front of an option
     rest = ['--resume', *kept] if kept and kept[-1:] != ['--cfg-options'] else [*kept, '--resume']
     tools = Path(words[0]).parent
+    # dist_train.sh CONFIG PROCESSES ..., slurm_train.sh PARTITION JOB CONFIG ...
     if cfg.launcher == 'pytorch':
         start = [
             'bash',
@@ -126,13 +132,20 @@ def command_to_continue(words: Sequence[str], cfg: Config) -> str:
 
 
 def say_how_to_continue(cfg: Config, reason: str, words: Sequence[str]) -> int:
-    """Log, as the last line, the command that goes on with a stopped run; returns the exit status
-    for it.
+    """Log, as the last line, the command that goes on with a stopped run.
+
+    Args:
+        cfg: Of the run.
+        reason: Name of the signal that stopped it.
+        words: ``sys.argv`` of tools/train.py.
+
+    Returns:
+        The exit status of a stopped run.
     """
     if not process_number():
         print_log(f'stopped by {reason}, nothing is lost (exit status {STOPPED})', logger='current')
         print_log(f'continue with: {command_to_continue(words, cfg)}', logger='current')
-        # a launcher of several processes reads the status there, since torchrun ends with its own
+        # dist_train.sh names this file and ends with the status in it: torchrun ends with its own
         if os.environ.get('MMSEG_DG_STATUS_FILE'):
             Path(os.environ['MMSEG_DG_STATUS_FILE']).write_text(str(STOPPED), encoding='utf-8')
     return STOPPED

@@ -18,7 +18,9 @@ RECORD = 'run.json'
 
 @contextmanager
 def recorded(runner: Any, words: Sequence[str]) -> Iterator[None]:
-    """Inside, a training runs; process 0 writes what it is, and when it ends or stops its seconds.
+    """Inside, a training runs: at the beginning process 0 writes ``run.json`` (command, commit,
+    versions), and when it ends or stops adds ``wall_seconds`` and ``cpu_seconds``, which is None in
+    a run of several processes.
 
     An attempt that is killed leaves a record without seconds.
 
@@ -36,7 +38,7 @@ def recorded(runner: Any, words: Sequence[str]) -> Iterator[None]:
     try:
         yield
     finally:
-        # of several processes only this one is known
+        # the CPU time of other processes is not known here
         cpu = _cpu_seconds() - used if not runner.distributed else None
         record.update(wall_seconds=time.monotonic() - began, cpu_seconds=cpu)
         write_text(path, json.dumps(record, indent=1) + '\n')

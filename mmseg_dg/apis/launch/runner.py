@@ -58,6 +58,8 @@ def build_runner(config: ConfigLike, work_dir: Optional[str] = None,
             ``{'train_cfg.max_iters': 100}``.
     """
     cfg = config_of_run(config, work_dir, options)
+    # mmengine keeps loggers and visualizers by name: from the second run of a process on each run
+    # gets a name of its own
     name_run(cfg)
     return RUNNERS.build(cfg) if cfg.get('runner_type') else Runner.from_cfg(cfg)
 
@@ -79,6 +81,8 @@ def config_of_run(config: ConfigLike, work_dir: Optional[str] = None,
 
 
 def read_config(config: ConfigLike) -> Config:
-    """A config of one's own, from a file or from another config."""
+    """A config that the caller may change: read from a file (or the name of one of the package's
+    configs), or a copy of another config.
+    """
     # a deep copy: the runner writes into parts of what it is given, the visualizer's folder for one
     return copy.deepcopy(config) if isinstance(config, Config) else load_row(config)

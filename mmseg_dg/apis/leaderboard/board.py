@@ -74,6 +74,7 @@ class Leaderboard:
         rows, planned = read_rows(self.rows), []
         for arm in self.suite.arms:
             study = self.studies[arm.name]
+            # CPU-seconds of the arm's finished runs, without those of which an attempt is missing
             costs = [
                 row['cpu_seconds'] for row in rows.get(arm.name, {}).values()
                 if row['cpu_seconds'] and row['cpu_seconds_complete']
@@ -103,10 +104,10 @@ class Leaderboard:
             f'reads {self.suite.arms[0].budget} images'
         ]
         for name in dict.fromkeys(p.arm.name for p in planned):
-            own = [p for p in planned if p.arm.name == name]
-            how = 'measured' if own[0].measured else 'estimated from its images'
-            lines.append(
-                f'  {name}: {len(own)} runs of {own[0].seconds / _HOUR:.3f} CPU-hours ({how})')
+            of_arm = [p for p in planned if p.arm.name == name]
+            hours = of_arm[0].seconds / _HOUR  # of one run; the same for all of an arm
+            how = 'measured' if of_arm[0].measured else 'estimated from its images'
+            lines.append(f'  {name}: {len(of_arm)} runs of {hours:.3f} CPU-hours ({how})')
         lines.append(f'planned: {sum(p.seconds for p in planned) / _HOUR:.2f} CPU-hours')
         return '\n'.join(lines)
 
@@ -187,7 +188,11 @@ class measured_cost:
     """Adds the CPU-seconds of the processes started (and ended) inside to a file.
 
     An attempt that is killed together with this process leaves ``started`` above ``measured``: the
-    sum is then known to be too small, and says so.
+    sum is then known to be too small.
+
+    Args:
+        path: A JSON file with ``seconds`` (of the CPU), ``wall_seconds``, and the numbers of
+            attempts that were ``started`` and ``measured``; made where it is missing.
     """
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -203,6 +208,7 @@ class measured_cost:
         self.before, self.began = _seconds_of_children(), time.monotonic()
 
     def __exit__(self, *_: object) -> None:
+        """Add the seconds since :meth:`__enter__`, also after an error."""
         self.record['seconds'] += _seconds_of_children() - self.before
         self.record['wall_seconds'] += time.monotonic() - self.began
         self.record['measured'] += 1

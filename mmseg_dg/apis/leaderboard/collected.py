@@ -31,6 +31,7 @@ from .suite import images_per_step
 #: it trains.
 _PLACES = ('work_dir', 'launcher', 'resume', 'overwrite', 'resume_weights_only', 'experiment_name',
            'visualizer.name', f'{ORIGIN}.')
+#: What the header of mmengine's log calls it -> name in a row.
 _VERSIONS = {'Python': 'python', 'PyTorch': 'torch', 'MMEngine': 'mmengine', 'seed': 'seed'}
 
 
@@ -64,6 +65,7 @@ def collected_row(folder: Path, score: Optional[str] = None, arm: Optional[str] 
     if not evaluations or max(evaluations) < steps:
         raise ValueError(f'{folder} has not ended: its last evaluation is at iteration '
                          f'{max(evaluations, default=0)} of {steps}')
+    # in the order of time: folders are named by it
     attempts = [_Attempt(path) for path in sorted(folder.glob('*/*.log'))]
     recorded = [attempt.record for attempt in attempts if attempt.record]
     if command is not None:
@@ -92,7 +94,16 @@ def collected_row(folder: Path, score: Optional[str] = None, arm: Optional[str] 
 
 
 class _Attempt:
-    """One start of a training: its log, and ``run.json`` beside it."""
+    """One start of a training: its log, and ``run.json`` beside it.
+
+    Args:
+        log: The log file.
+
+    Attributes:
+        record: Contents of ``run.json``; {} where there is none.
+        header: Versions and seed that the log begins with, by the names of a row.
+        logged_seconds: Between the first and the last line of the log.
+    """
     def __init__(self, log: Path) -> None:
         text = log.read_text(encoding='utf-8', errors='replace')
         self.record = read_record(log.parent / RECORD, needs='command')
@@ -101,18 +112,20 @@ class _Attempt:
             for theirs, ours in _VERSIONS.items()
             if (found := re.search(rf'^ *{theirs}: (\S+)', text, re.M))
         }
+        # lines begin with '2024/01/31 12:00:00 - '
         times = re.findall(r'^(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) - ', text, re.M)
         moments = [datetime.strptime(time, '%Y/%m/%d %H:%M:%S') for time in times]
         self.logged_seconds = (moments[-1] - moments[0]).total_seconds() if moments else 0.
 
     @property
     def versions(self) -> dict[str, str]:
-        """Those the log's header names."""
+        """Versions that the log's header names: of Python, PyTorch, MMEngine."""
         return {name: version for name, version in self.header.items() if name != 'seed'}
 
 
 def config_of(folder: Path) -> Path:
-    """The complete config a work dir was trained with.
+    """The complete config a work dir was trained with, which mmengine dumped into it; the last by
+    name where there are several.
 
     Raises:
         FileNotFoundError: There is none.
@@ -124,12 +137,15 @@ def config_of(folder: Path) -> Path:
 
 
 def _arm_of(cfg: Config) -> str:
+    """The default name of a row: the config's name and its row, without the subset."""
     origin = cfg.get(ORIGIN) or {}
     return run_name(origin.get('config') or Path(cfg.filename).stem, origin.get('row'))
 
 
 def _main_score(last: Mapping[str, float]) -> str:
-    """The score that is judged by where nobody has said it."""
+    """The score that is judged by where none is given, from the metrics of the last evaluation:
+    the mean mIoU, else the first domain's; ValueError for neither.
+    """
     if 'mean/mIoU' in last:
         return 'mean/mIoU'
     found = [key for key in last if key.endswith('/mIoU')]
@@ -139,31 +155,43 @@ def _main_score(last: Mapping[str, float]) -> str:
 
 
 def _encoder_fields(folder: Path, score: str) -> dict[str, Any]:
-    """By the config of the first attempt: a resumed one no longer says what it began with."""
+    """Fields of a row about the encoder (:func:`mmseg_dg.apis.encoder_report.encoder_report`),
+    probed on the first domain of the score.
+
+    The config is that of the first attempt: resuming replaces ``load_from``, which says what the
+    training began with.
+    """
     configs = sorted(folder.glob('*/vis_data/config.py'))
     cfg = read_config_file(configs[0] if configs else config_of(folder))
     domain = scored_domains(cfg, score)[0]
+    # a config of one unnamed domain has a single dataloader, which encoder_report knows as 'val'
     return encoder_report(cfg, folder, domain if domain in cfg.val_dataloader else 'val')
 
 
 def _encoder(cfg: Config) -> str:
+    """The type of the encoder's class; '' for a model without one."""
     network = cfg.model.get('network') or cfg.model
     return str((network.get('backbone') or {}).get('type', ''))
 
 
 def _cost(folder: Path, attempts: Sequence[_Attempt]) -> dict[str, Any]:
-    """CPU- and wall-clock seconds of all attempts; CPU-seconds are None where one was killed or has
-    recorded nothing."""
-    measured = read_record(folder / COST, needs='seconds')  # by a leaderboard
+    """Fields of a row about the cost of all attempts.
+
+    Returns:
+        ``cpu_seconds`` (None where an attempt was killed or has recorded nothing),
+        ``cpu_seconds_complete`` (whether every attempt is in it) and ``wall_seconds``.
+    """
+    # what a leaderboard has measured, {} where none started the run
+    measured = read_record(folder / COST, needs='seconds')
     seconds = [attempt.record.get('cpu_seconds') for attempt in attempts]
-    whole = bool(seconds) and None not in seconds
+    all_recorded = bool(seconds) and None not in seconds
     wall = sum(attempt.record.get('wall_seconds') or attempt.logged_seconds for attempt in attempts)
     if measured:  # whole processes; an attempt that was not measured leaves the sum incomplete
         complete = measured['started'] == measured['measured']
         return dict(cpu_seconds=measured['seconds'], cpu_seconds_complete=complete,
                     wall_seconds=wall)
-    return dict(cpu_seconds=sum(seconds) if whole else None, cpu_seconds_complete=whole,
-                wall_seconds=wall)
+    return dict(cpu_seconds=sum(seconds) if all_recorded else None,
+                cpu_seconds_complete=all_recorded, wall_seconds=wall)
 
 
 # ------------------------------------------------------------------ the command
@@ -175,17 +203,17 @@ def clean_command(words: Sequence[str], name: str) -> str:
         words: ``sys.argv`` of tools/train.py.
         name: Of the work dir.
     """
-    kept, following = ['python', 'tools/train.py'], ''
+    kept, before = ['python', 'tools/train.py'], ''  # before: the word in front of this one
     for word in words[1:]:
-        if following == '--work-dir':
+        if before == '--work-dir':
             kept.append(f'work_dirs/{name}')
         elif word.startswith('--work-dir='):
             kept += ['--work-dir', f'work_dirs/{name}']
-        elif following == '--resume' and word.endswith('.pth'):
-            pass
+        elif before == '--resume' and word.endswith('.pth'):
+            pass  # the file to resume from
         elif not word.startswith('--resume') and word != '--overwrite':
             kept.append(_without_folders(word))
-        following = word
+        before = word
     return shlex.join(kept)
 
 
@@ -203,8 +231,10 @@ def _parts_of(command: str) -> tuple[str, list[str]]:
 
 
 def _without_folders(word: str) -> str:
-    """A word of a command; of absolute paths what is below ``configs``, or the name."""
-    key, sign, value = word.rpartition('=')
+    """A word of a command without folders of this machine: of an absolute path, also behind
+    ``KEY=``, and of a config only what is from ``configs`` on, or else the file's name.
+    """
+    key, sign, value = word.rpartition('=')  # key and sign are '' for a word without =
     if not value.startswith('/'):
         return below_configs(Path(word)) if word.endswith('.py') else word
     return f'{key}{sign}{below_configs(Path(value))}'
@@ -226,13 +256,15 @@ def differences(cfg: Config) -> tuple[str, list[str]]:
         raise ValueError(f'{cfg.filename}: {error} Nothing recorded its command: give '
                          '--command') from error
     base = load_config(path, origin.get('row'), origin.get('subset'))
-    # ``_cfg_dict``: the settings alone, as a dict
-    ours, theirs = (_flat(c._cfg_dict.to_dict()) for c in (cfg, base))
+    # ``_cfg_dict``: the settings of mmengine's Config alone, as a dict
+    ours, theirs = _flat(cfg._cfg_dict.to_dict()), _flat(base._cfg_dict.to_dict())
+    # resuming writes a ``load_from`` of its own
     skipped = (*_PLACES, 'load_from') if cfg.get('resume') else _PLACES
     changed = [
         key for key in sorted({*ours, *theirs}) if not f'{key}.'.startswith(skipped)
         and _portable(ours.get(key)) != _portable(theirs.get(key)) and key != 'randomness.seed'
     ]
+    # an option cannot remove a key, nor set a value with dicts in it
     lost = [key for key in changed if key not in ours or '{' in repr(ours[key])]
     if lost:
         raise ValueError(f'{cfg.filename} differs from {path.name} in {lost[:5]}, which no option '
@@ -260,7 +292,7 @@ def derived_command(cfg: Config, name: str) -> str:
 
 
 def _flat(settings: Mapping, prefix: str = '') -> dict[str, Any]:
-    """Nested settings by dotted key; lists are values."""
+    """Nested settings by dotted key, each behind ``prefix``; lists and empty dicts are values."""
     found: dict[str, Any] = {}
     for key, value in settings.items():
         if isinstance(value, Mapping) and value:
@@ -271,6 +303,8 @@ def _flat(settings: Mapping, prefix: str = '') -> dict[str, Any]:
 
 
 def _portable(value: Any) -> Any:
-    """A setting without the folder its checkout lies in."""
+    """A setting as text to compare, in which absolute paths begin at ``/configs/`` or ``/shared/``:
+    two checkouts lie in different folders.
+    """
     text = json.dumps(value, default=str, sort_keys=True)
     return re.sub(r'"/[^"]*?/(configs|shared)/', r'"\1/', text)

@@ -12,6 +12,7 @@ _T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.2
       2.052, 2.048, 2.045, 2.042)
 #: Points in the last quarter of a training above which an arm counts as unfinished.
 RISE = 1.0
+#: Iteration -> ``'<domain>/<metric>'`` -> number, of one run.
 Evaluations = Mapping[int, Mapping[str, float]]
 
 
@@ -42,16 +43,26 @@ def last_three(evaluations: Evaluations, key: str) -> float:
 
 
 def best(evaluations: Evaluations, key: str) -> tuple[float, int]:
-    """The highest value of a metric and its iteration: what choosing on validation labels would
-    have reported."""
+    """The highest value of a metric and its iteration, of equal ones the first: what choosing on
+    validation labels would have reported. (nan, 0) where no evaluation has a value.
+    """
     found = [(values[key], n) for n, values in evaluations.items()
              if not math.isnan(values.get(key, math.nan))]
     return max(found, key=lambda pair: (pair[0], -pair[1])) if found else (math.nan, 0)
 
 
 def rise(evaluations: Evaluations, key: str, steps: int) -> float:
-    """Points between the last evaluation and the last one within three quarters of the training;
-    nan without one."""
+    """Points that a metric gained in the last quarter of a training.
+
+    Args:
+        evaluations: Of the run.
+        key: ``'<domain>/<metric>'``.
+        steps: Optimizer steps of the run.
+
+    Returns:
+        Its last value minus the last one within the first three quarters of the steps; nan where
+        there is no such evaluation, or the last one lacks the metric.
+    """
     early = [n for n in evaluations if n <= 0.75 * steps and key in evaluations[n]]
     if not early or not evaluations:
         return math.nan
@@ -69,7 +80,8 @@ def half_interval(values: Sequence[float]) -> Optional[float]:
     """Half of the 95 % interval of the mean (Student's t); None for fewer than two values."""
     if len(values) < 2:
         return None
-    t = _T[len(values) - 2] if len(values) - 1 <= len(_T) else 1.96
+    freedom = len(values) - 1  # _T[0] is for 1 degree of freedom
+    t = _T[freedom - 1] if freedom <= len(_T) else 1.96
     return t * statistics.stdev(values) / math.sqrt(len(values))
 
 
@@ -91,6 +103,7 @@ def paired_gain(ours: Mapping[int, float], control: Mapping[int, float],
     if not differences:
         return None
     mean, half = statistics.fmean(differences), half_interval(differences)
+    # (low, high) over seeds, and over drives where they were resampled
     intervals = [] if half is None else [(mean - half, mean + half)]
     intervals += [drives] if drives is not None else []
     if half is None:

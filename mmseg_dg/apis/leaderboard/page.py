@@ -13,6 +13,7 @@ from .judgment import RISE, Gain, mean_and_spread, paired_gain
 from .rows import drives_of, scored_domains
 from .suite import Arm, Suite
 
+#: Name of the arm -> seed -> row (fields: docs/leaderboard.md), of finished runs.
 Rows = Mapping[str, Mapping[int, dict]]
 _STYLE = """body{font:15px/1.5 system-ui,sans-serif;margin:0 auto;max-width:1180px;padding:1rem;
 color:#1a1a1a}
@@ -35,9 +36,9 @@ class Block:
         self.text, self.level, self.table = text, level, table
 
     def markdown(self) -> str:
-        """As Markdown."""
+        """The block as Markdown; the columns of a table are numbers, but for the first one."""
         if not self.table:
-            return '#' * self.level + ' ' * bool(self.level) + self.text
+            return f'{"#" * self.level} {self.text}' if self.level else self.text
         header, *rows = self.table
         lines = [header, ['---'] + ['---:'] * (len(header) - 1), *rows]
         return '\n'.join('| ' + ' | '.join(str(cell) for cell in line) + ' |' for line in lines)
@@ -84,6 +85,11 @@ def write_pages(suite: Suite, folder: Path, rows: Rows) -> tuple[Path, Path]:
 def page_blocks(suite: Suite, folder: Path, rows: Rows) -> list[Block]:
     """The page as paragraphs and tables; the same rows give the same text. Without enough distance
     between the controls it says why there is no ranking, and has no tables.
+
+    Args:
+        suite: What is compared.
+        folder: Of the leaderboard; counts by drive are read from its runs.
+        rows: Those there are.
     """
     done, total = sum(len(by_seed) for by_seed in rows.values()), len(suite.arms) * len(suite.seeds)
     blocks = [Block(suite.title, 1)] + ([Block(suite.about)] if suite.about else [])
@@ -98,7 +104,7 @@ def page_blocks(suite: Suite, folder: Path, rows: Rows) -> list[Block]:
     if refused:
         return [*blocks, Block(refused)]
     arms = sorted((arm for arm in suite.arms if rows.get(arm.name)),
-                  key=lambda arm: -_score(rows[arm.name])[0])
+                  key=lambda arm: -_score(rows[arm.name])[0])  # the highest mean first
     if arms:
         blocks += [
             Block('Arms', 2),
@@ -139,66 +145,84 @@ def unpublished(suite: Suite, rows: Rows) -> str:
 
 
 def arm_table(suite: Suite, folder: Path, rows: Rows, arms: Sequence[Arm]) -> list[list[str]]:
-    """Header and one line of cells per arm; ``rows`` by arm and seed, ``arms`` in the order of the
-    ranking.
+    """Header and one line of cells per arm.
+
+    Args:
+        suite: What is compared.
+        folder: Of the leaderboard.
+        rows: By arm and seed.
+        arms: Those that have rows, in the order of the ranking.
     """
     lines = [[
         'arm', 'encoder', 'score', 'by seed', 'control', 'gain', 'drives', 'verdict', 'rises',
         'best on validation', 'encoder moved', 'probe', 'probe of the start'
     ]]
     for arm in arms:
-        own = rows[arm.name]
-        mean, spread = _score(own)
+        by_seed = rows[arm.name]
+        mean, spread = _score(by_seed)
         gain = gain_of(suite, folder, rows, arm)
-        rises = _mean([row['rise_in_last_quarter'] for row in own.values()])
-        highest = _mean([row['best_on_validation'] for row in own.values()])
+        rises = _mean([row['rise_in_last_quarter'] for row in by_seed.values()])
+        highest = _mean([row['best_on_validation'] for row in by_seed.values()])
+        control = next((other.method for other in suite.arms if other.name == arm.control), '-')
         lines.append([
             arm.method, arm.encoder or '-',
             _number(mean) + (f' ± {spread:.2f}' if spread is not None else ''),
-            ', '.join(f'{seed}: {own[seed]["last_three"]:.2f}' for seed in sorted(own)),
-            next((other.method for other in suite.arms if other.name == arm.control),
-                 '-'), *_gain_cells(gain), f'rises {rises:+.2f}' if rises > RISE else '',
-            _number(highest), *encoder_cells(own)
+            ', '.join(f'{seed}: {by_seed[seed]["last_three"]:.2f}' for seed in sorted(by_seed)),
+            control, *_gain_cells(gain), f'rises {rises:+.2f}' if rises > RISE else '',
+            _number(highest), *encoder_cells(by_seed)
         ])
     return lines
 
 
 def encoder_cells(own: Mapping[int, dict]) -> list[str]:
-    """Means over an arm's rows: how far its encoder moved in percent, its probe, and the probe of
-    its start; '-' where no row has it."""
-    moved = _mean([row.get('encoder_distance') for row in own.values()])
-    return [
-        _number(100 * moved), *(_number(_mean([row.get(key) for row in own.values()]))
-                                for key in ('probe', 'probe_of_start'))
+    """Means over the rows of one arm (seed -> row): how far its encoder moved in percent, its
+    probe, and the probe of its start; '-' where no row has it."""
+    means = [
+        _mean([row.get(key) for row in own.values()])
+        for key in ('encoder_distance', 'probe', 'probe_of_start')
     ]
+    means[0] *= 100  # a share; the probes are percents already
+    return [_number(mean) for mean in means]
 
 
 def gain_of(suite: Suite, folder: Path, rows: Rows, arm: Arm) -> Optional[Gain]:
-    """An arm against its control, over the seeds that both have runs of; None for an arm without a
-    control, or one that has no run.
+    """An arm against its control, over the seeds that both have runs of.
+
+    Args:
+        suite: What is compared.
+        folder: Of the leaderboard; counts by drive are read from its runs.
+        rows: By arm and seed; has the arm.
+        arm: The arm.
+
+    Returns:
+        The gain in points; None for an arm without a control, or where no seed has both.
     """
     if arm.control is None or not rows.get(arm.control):
         return None
     ours, theirs = rows[arm.name], rows[arm.control]
     seeds = [seed for seed in sorted(ours) if seed in theirs]
     drives = None
-    if suite.score.split('/')[1:] == ['mIoU']:  # counts by drive are counts of the scored classes
+    # drives are resampled for the mIoU only, which their counts of classes give
+    if suite.score.split('/')[1:] == ['mIoU']:
         domains = scored_domains(arm.cfg, suite.score)
         control = suite.arm(arm.control)
-        # counts by drive of the arm's and the control's runs, for the seeds where both left them
+        # counts by drive of the arm's and of the control's runs, without runs that left none
         runs, control_runs = ([
-            run for seed in seeds
-            if (run := _of_domains(each.work_dir(folder, seed), domains)) is not None
+            counts for seed in seeds
+            if (counts := _drives_by_domain(each.work_dir(folder, seed), domains)) is not None
         ] for each in (arm, control))
+        # nothing is resampled unless every run of both has left counts
         if seeds and len(runs) == len(control_runs) == len(seeds):
             drives = bootstrap_difference(runs, control_runs)
-    score, control_score = ({seed: by_seed[seed]['last_three']
-                             for seed in seeds} for by_seed in (ours, theirs))
+    score = {seed: ours[seed]['last_three'] for seed in seeds}
+    control_score = {seed: theirs[seed]['last_three'] for seed in seeds}
     return paired_gain(score, control_score, drives)
 
 
-def _of_domains(folder: Path, domains: Sequence[str]) -> Optional[dict]:
-    """Counts of drives of a finished run by domain; None unless all domains have them."""
+def _drives_by_domain(folder: Path, domains: Sequence[str]) -> Optional[dict]:
+    """Counts of drives of the run in a work dir, ``{domain: [its last evaluations]}``; None unless
+    all domains have them.
+    """
     found = drives_of(folder)
     if any(domain not in found for domain in domains):
         return None
@@ -206,7 +230,8 @@ def _of_domains(folder: Path, domains: Sequence[str]) -> Optional[dict]:
 
 
 def _gain_cells(gain: Optional[Gain]) -> list[str]:
-    """Cells of a gain: mean with half its interval and number of pairs, range over drives, verdict.
+    """Three cells: the mean gain with half its interval and, in parentheses, the number of seeds;
+    the interval over drives; the verdict. Each is '-' without a gain.
     """
     if gain is None:
         return ['-', '-', '-']
@@ -219,6 +244,7 @@ def detail_table(suite: Suite, rows: Rows, arms: Sequence[Arm]) -> list[list[str
     """Header and lines of the second table: domains, thirds of the classes (by frequency) and
     classes; a column per arm, means over seeds of the last three evaluations.
     """
+    # '<domain>/<metric>' of all rows, each once
     keys = list(
         dict.fromkeys(key for arm in arms for row in rows[arm.name].values()
                       for key in row['metrics']))
@@ -254,26 +280,29 @@ def cost_blocks(suite: Suite, rows: Rows) -> list[Block]:
 
 def _made_with(rows: Rows) -> str:
     """A sentence with commits and versions of all rows; several where they differ."""
-    every = [row for by_seed in rows.values() for row in by_seed.values()]
-    commits = sorted({row['commit'] or 'an installed package' for row in every})
-    found: dict[str, set] = {}
-    for row in every:
+    all_rows = [row for by_seed in rows.values() for row in by_seed.values()]
+    commits = sorted({row['commit'] or 'an installed package' for row in all_rows})
+    versions: dict[str, set] = {}  # name of a library -> versions
+    for row in all_rows:
         for name, version in row['versions'].items():
-            found.setdefault(name, set()).add(version)
-    text = ', '.join(f'{name} {" and ".join(sorted(by_seed))}'
-                     for name, by_seed in sorted(found.items()))
+            versions.setdefault(name, set()).add(version)
+    text = ', '.join(f'{name} {" and ".join(sorted(different))}'
+                     for name, different in sorted(versions.items()))
     return (f'Commit {", ".join(commits)}; {text}. Every row, with its command, is in rows/.' +
             (' The rows are of different commits.' if len(commits) > 1 else ''))
 
 
-def _score(rows: Mapping[int, dict]) -> tuple[float, Optional[float]]:
-    return mean_and_spread([rows[seed]['last_three'] for seed in sorted(rows)])
+def _score(by_seed: Mapping[int, dict]) -> tuple[float, Optional[float]]:
+    """Mean and standard deviation over seeds of an arm's score (seed -> row); None for one seed."""
+    return mean_and_spread([by_seed[seed]['last_three'] for seed in sorted(by_seed)])
 
 
 def _mean(values: Sequence[Optional[float]]) -> float:
+    """Mean of those that are not None; nan without any."""
     kept = [value for value in values if value is not None]
     return sum(kept) / len(kept) if kept else math.nan
 
 
 def _number(value: float) -> str:
+    """A cell of a table; '-' for nan."""
     return '-' if math.isnan(value) else f'{value:.2f}'

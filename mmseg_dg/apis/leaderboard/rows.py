@@ -22,8 +22,9 @@ from mmseg_dg.utils.atomic_files import write_text
 from .judgment import Evaluations, best, last_three, rise
 from .suite import Arm
 
+#: File in a work dir, written by :class:`.board.measured_cost`.
 COST = 'cpu_seconds.json'
-#: Of the fields of a row; a higher one means that some were renamed.
+#: Version of the fields of a row; a higher one means that some were renamed.
 SCHEMA = 1
 
 
@@ -33,13 +34,14 @@ def evaluations_of(folder: Path) -> dict[int, dict[str, float]]:
     files = [(int(match.group(1)), path.stat().st_mtime, path)
              for path in folder.glob('*/evaluation_iter_*.csv')
              if (match := re.fullmatch(r'evaluation_iter_(\d+)', path.stem))]
+    # sorted by iteration and time: the newest of an iteration comes last, and stays in the dict
     return {n: read_evaluation(path) for n, _, path in sorted(files)}
 
 
 def drives_of(folder: Path) -> dict[str, list[Drives]]:
     """``{domain: counts of its last three evaluations}`` of a run; empty where its evaluator leaves
     none."""
-    found: dict[str, dict[int, Path]] = {}
+    found: dict[str, dict[int, Path]] = {}  # domain -> iteration -> file
     # by time: a resumed run judges an iteration again, the newest counts
     for path in sorted(folder.glob('*/drives_*_iter_*.npz'), key=lambda p: p.stat().st_mtime):
         match = re.fullmatch(r'drives_(.+)_iter_(\d+)', path.stem)
@@ -52,7 +54,16 @@ def drives_of(folder: Path) -> dict[str, list[Drives]]:
 
 
 def scored_domains(cfg: Config, score: str) -> list[str]:
-    """Domains that make up a score: the one it names, or all that are no source for ``mean``."""
+    """Domains that make up a score.
+
+    Args:
+        cfg: Of the run; ``val_cfg.protocols`` may give a validation domain the role ``source``.
+        score: ``'<domain>/<metric>'``, or ``'mean/<metric>'``.
+
+    Returns:
+        The domain that it names; for ``mean`` all validation domains without the role ``source``,
+        or all where every one has it.
+    """
     domain = score.partition('/')[0]
     if domain != 'mean':
         return [domain]
@@ -106,6 +117,12 @@ def score_fields(folder: Path, score: str, steps: int) -> dict[str, Any]:
         score: Key of the row's score, ``<domain>/<metric>``.
         steps: Optimizer steps of the run.
 
+    Returns:
+        ``score``; of it the mean of the ``last_three`` evaluations, the ``last`` one, the highest
+        with its iteration (``best_on_validation``, ``best_iteration``), ``rise_in_last_quarter``
+        and the ``curve`` by iteration; ``metrics``, every metric's mean of the last three, and
+        ``groups``, those of thirds of the classes. Numbers that are nan are None.
+
     Raises:
         ValueError: No evaluation has the score.
     """
@@ -115,21 +132,21 @@ def score_fields(folder: Path, score: str, steps: int) -> dict[str, Any]:
         raise ValueError(
             f'{folder}: no evaluation has {score!r}; the last one has '
             f'{sorted(evaluations[max(evaluations)])[:12] if evaluations else "nothing"}')
-    highest, at = best(evaluations, score)
-    # scores of the last evaluation, without the numbers of images
-    keys = [key for key in evaluations[max(evaluations)] if not key.endswith('images')]
+    highest, best_iteration = best(evaluations, score)
+    last = evaluations[max(evaluations)]
+    keys = [key for key in last if not key.endswith('images')]  # a number of images is no score
     means = {key: plain(last_three(evaluations, key)) for key in keys}
     curve = {str(n): plain(evaluations[n].get(score, math.nan)) for n in sorted(evaluations)}
-    return dict(score=score, last_three=value,
-                last=plain(evaluations[max(evaluations)].get(score,
-                                                             math.nan)), best_on_validation=highest,
-                best_iteration=at, rise_in_last_quarter=plain(rise(evaluations, score,
-                                                                   steps)), metrics=means,
-                groups={group: means.get(f'{_first(score)}/mIoU.{group}')
-                        for group in GROUPS}, curve=curve)
+    # head, middle and tail of the classes by frequency
+    groups = {group: means.get(f'{_domain_of(score)}/mIoU.{group}') for group in GROUPS}
+    rises = plain(rise(evaluations, score, steps))
+    return dict(score=score, last_three=value, last=plain(last.get(score, math.nan)),
+                best_on_validation=highest, best_iteration=best_iteration,
+                rise_in_last_quarter=rises, metrics=means, groups=groups, curve=curve)
 
 
-def _first(score: str) -> str:
+def _domain_of(score: str) -> str:
+    """``'camera'`` of ``'camera/mIoU'``."""
     return score.rpartition('/')[0]
 
 
@@ -139,8 +156,9 @@ def plain(value: float) -> Optional[float]:
 
 
 def below_configs(path: Path) -> str:
-    """A path from ``configs`` on, as in the repository; the bare name elsewhere: no path of this
-    machine."""
+    """A path from its folder ``configs`` on, as in the repository, or its bare name where it is in
+    no such folder: a row has no paths of this machine.
+    """
     parts = path.parts
     return '/'.join(parts[parts.index('configs'):]) if 'configs' in parts else path.name
 

@@ -61,7 +61,9 @@ class Arm:
     cfg: Config = field(default_factory=Config)
 
     def work_dir(self, folder: Path, seed: int) -> Path:
-        """Of one run, below a leaderboard's folder; as :class:`Study` names it."""
+        """Work dir of the run of one seed, below a leaderboard's folder; its name is the one that
+        :class:`Study` gives it.
+        """
         variant = variant_of(self.row, self.subset, seed)
         name = folder_name([*variant.values(), f'seed{seed}'])
         return folder / 'runs' / self.name / name
@@ -86,8 +88,9 @@ def images_per_step(cfg: Config) -> int:
     """Images that all streams of a config give one optimizer step."""
     loaders = cfg.train_dataloader
     streams = [loaders] if 'dataset' in loaders else [v for v in loaders.values() if v is not None]
-    each = sum(int(stream['batch_size']) for stream in streams)
-    return each * int(cfg.train_cfg.get('accumulate', 1))
+    per_batch = sum(int(stream['batch_size']) for stream in streams)
+    # ``accumulate``: batches whose gradients are added up for one step
+    return per_batch * int(cfg.train_cfg.get('accumulate', 1))
 
 
 @dataclass
@@ -146,12 +149,13 @@ def read_suite(path: Path) -> Suite:
     if not isinstance(data, dict):
         raise ValueError(f'{path}: a suite is a YAML mapping with {sorted(_SUITE_KEYS)}')
     _check_keys(data, _SUITE_KEYS, {'title', 'score', 'lower', 'upper', 'arms'}, str(path))
+    # name -> its options; without any, one encoder without a name: that of each config
     encoders = data.get('encoders') or {'': {}}
     several = len(encoders) > 1
     arms = [
         _arm(path, key, entry, encoder, setting or {}, data, several)
         for key, entry in data['arms'].items() for encoder, setting in encoders.items()
-        if encoder in (entry.get('encoders') or encoders)
+        if encoder in (entry.get('encoders') or encoders)  # an arm may have some of them only
     ]
     suite = Suite(name=path.stem, title=str(data['title']), about=str(data.get('about', '')),
                   score=str(data['score']), lower=str(data['lower']), upper=str(data['upper']),
@@ -188,17 +192,21 @@ def _arm(path: Path, key: str, arm: Mapping, encoder: str, setting: Mapping, dat
     config = (path.parent / arm['config']).resolve()
     if not config.is_file():
         raise FileNotFoundError(f'{where}: there is no config {config}{_similar(config)}')
+    # later ones win: of the suite, of the encoder, of the arm
     options = [
         *(data.get('options') or []), *(setting.get('options') or []), *(arm.get('options') or [])
     ]
     row, subset = arm.get('row'), arm.get('subset')
+    # ``{seed}`` in the subset stands for the first seed here
     first = variant_of(row, subset, (data.get('seeds') or [0])[0])
     cfg = load_config(config, row, first.get('subset'))
     cfg.merge_from_dict(parse_options(options, where))
     control = arm.get('control')
-    return Arm(arm_name(key, encoder, several), config, arm.get('method', key), encoder,
-               None if control is None else arm_name(control, encoder, several), options,
-               int(arm.get('images_before', 0)), arm.get('cpu_seconds'), row, subset, cfg)
+    control_arm = None if control is None else arm_name(control, encoder, several)
+    name, method = arm_name(key, encoder, several), arm.get('method', key)
+    return Arm(name=name, config=config, method=method, encoder=encoder, control=control_arm,
+               options=options, images_before=int(arm.get('images_before', 0)),
+               cpu_seconds=arm.get('cpu_seconds'), row=row, subset=subset, cfg=cfg)
 
 
 def parse_options(options: list, where: str) -> dict:
@@ -216,7 +224,9 @@ def parse_options(options: list, where: str) -> dict:
 
 
 def _similar(config: Path) -> str:
-    """A hint at a config of a similar name; empty if there is none."""
+    """``; did you mean PATH?``, to end a message about a config that is not there, with the file of
+    the most similar name in the same tree of ``configs``; '' if none is similar.
+    """
     root = next((parent for parent in config.parents if parent.name == 'configs'), config.parent)
     names = {file.name: file for file in root.rglob('*.py')} if root.is_dir() else {}
     close = difflib.get_close_matches(config.name, names, 1)
@@ -235,7 +245,13 @@ def _check_keys(mapping: Mapping, known: set, needed: set, where: str) -> None:
 
 
 def _check(suite: Suite, path: Path, methods: Mapping) -> None:
-    """Refuse a suite whose arms cannot be compared: controls, seeds, scores, budgets."""
+    """Refuse (ValueError) a suite whose arms cannot be compared: controls, seeds, scores, budgets.
+
+    Args:
+        suite: The suite.
+        path: Its file, which begins messages.
+        methods: ``arms`` of the file; keys are what ``lower`` and ``upper`` may name.
+    """
     names = [arm.name for arm in suite.arms]
     for key in (suite.lower, suite.upper):
         if key not in methods:
@@ -255,6 +271,11 @@ def _check(suite: Suite, path: Path, methods: Mapping) -> None:
 
 def check_arm(arm: Arm, score: str, where: str) -> None:
     """Refuse an arm whose length is not known, that is judged too seldom, or cannot have the score.
+
+    Args:
+        arm: The arm.
+        score: ``'<domain>/<metric>'``; the domain ``mean`` needs labels of at least one domain.
+        where: Begins messages.
 
     Raises:
         ValueError: See :func:`read_suite`.

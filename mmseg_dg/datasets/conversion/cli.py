@@ -30,13 +30,16 @@ def options_of(args: argparse.Namespace) -> dict:
 
 
 def expect(what: str, found: int, published: Optional[int]) -> str:
-    """``train: 2975 images (as published)``, or the difference."""
+    """A line such as ``train: 2975 images (as published)``: ``what``, the number of images that
+    were ``found``, and whether it is the ``published`` one (None: unknown, nothing is said).
+    """
     if published is None:
         return f'{what}: {found} images'
     remark = 'as published' if found == published else f'published: {published}'
     return f'{what}: {found} images ({remark})'
 
 
+# (parsed arguments, part, its report, stems that have only an image or only a label)
 AfterPart = Callable[[argparse.Namespace, Part, Report, list[str]], None]
 
 
@@ -50,8 +53,8 @@ def run_recipe(recipe: Recipe, doc: Optional[str], argv: Optional[Sequence[str]]
         doc: Help text.
         argv: Arguments; None: of the process.
         extend: Adds options to the parser.
-        after: Called for each part with arguments, part, report and stems that have an image or
-            label only.
+        after: Called after each part with the parsed arguments, the part, its report and the stems
+            that have only an image or only a label.
 
     Returns:
         Exit code: 1 when a label failed, lacks an image, or an image lacks a label; labels whose
@@ -71,7 +74,7 @@ def run_recipe(recipe: Recipe, doc: Optional[str], argv: Optional[Sequence[str]]
     if extend:
         extend(parser)
     args = parser.parse_args(argv)
-    chosen = vars(args).get('parts')
+    chosen = vars(args).get('parts')  # no such option where there is one part
     bad = 0
     for part in _parts(recipe, chosen, args.data_root):
         jobs, unpaired = find_jobs(recipe, part, args.data_root, args.out_root)

@@ -152,8 +152,8 @@ def read_instances(path: str, crowd: str = 'ignore') -> COCOLabels:
         crowd: What becomes of pixels of crowds: ``'ignore'`` (255), or ``'class'``, their class.
 
     Returns:
-        What paints the label of each image: image stem -> (height, width, instances), and COCO's
-        category ids -> 1..80 in their order (0 is the background).
+        The :class:`COCOLabels` of the file's images; COCO's category ids, which have gaps, become
+        1..80 in their order (0 is the background).
 
     Raises:
         FileNotFoundError: No such file.
@@ -190,7 +190,17 @@ def read_instances(path: str, crowd: str = 'ignore') -> COCOLabels:
 
 def coco_jobs(labels: COCOLabels, annotations: str, images: str,
               out: str) -> tuple[list[Job], list[str]]:
-    """One job per annotated image that is there, and the stems whose image is not."""
+    """Jobs for the labels of a file of annotations.
+
+    Args:
+        labels: What :func:`read_instances` gave.
+        annotations: Path of the file it read, for messages.
+        images: Folder of the ``.jpg`` images.
+        out: Folder of the labels.
+
+    Returns:
+        One job per annotated image that is there, sorted, and the stems of those that are not.
+    """
     existing = _stems(images)
     jobs = [
         Job(stem, annotations, osp.join(out, f'{stem}.png'), osp.join(images, f'{stem}.jpg'))
@@ -200,7 +210,7 @@ def coco_jobs(labels: COCOLabels, annotations: str, images: str,
 
 
 def _stems(folder: str) -> set[Any]:
-    """Names of the images of a folder, without ``.jpg``."""
+    """Names of the images of a folder, without ``.jpg``; FileNotFoundError where there are none."""
     check_folder(folder, 'image', 'COCO', 'Give the folder that has train2017 and annotations')
     names = list_files(folder, '.jpg')
     check_not_empty(names, folder, '.jpg', 'image', 'COCO')

@@ -135,11 +135,11 @@ def convert(jobs: Sequence[Job], make_label: LabelMaker, num_classes: int,
     for (start, stop), (outcomes, counts) in zip(ranges, run_ranges(work, ranges, workers)):
         report.pixel_counts += counts
         for name, status, message in outcomes:
-            place = vars(report)[status]  # written, kept: lists; mismatched, failed: with reasons
-            if isinstance(place, list):
-                place.append(name)
-            else:
-                place[name] = message
+            entries = vars(report)[status]  # the field of the report that ``status`` names
+            if isinstance(entries, list):  # written, kept
+                entries.append(name)
+            else:  # mismatched, failed: with reasons
+                entries[name] = message
         bar.update(stop - start)
     sys.stderr.write('\n')
     report.seconds = time.time() - started
@@ -149,11 +149,12 @@ def convert(jobs: Sequence[Job], make_label: LabelMaker, num_classes: int,
 def _convert_range(jobs: Sequence[Job], make_label: LabelMaker, num_classes: int, overwrite: bool,
                    verify: bool,
                    bounds: tuple[int, int]) -> tuple[list[tuple[str, str, str]], np.ndarray]:
-    """Convert the jobs ``bounds[0]`` to ``bounds[1]`` (exclusive) in one process.
+    """Convert the jobs ``bounds[0]`` to ``bounds[1]`` (exclusive) in one process; the other
+    arguments are those of :func:`convert`.
 
     Returns:
-        (name, field of the :class:`Report`, message) of each job, and the pixels per id, int64
-        (256,).
+        (name, field of the :class:`Report`, message) of each job, and the pixels per id of the
+        labels that were read, int64 (256,).
     """
     outcomes, total = [], np.zeros(256, np.int64)
     for job in jobs[bounds[0]:bounds[1]]:
@@ -182,7 +183,15 @@ def _convert_range(jobs: Sequence[Job], make_label: LabelMaker, num_classes: int
 
 def checked_label(job: Job, make_label: LabelMaker,
                   num_classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """A job's label (H, W) and its pixels per id (256,); ids outside the classes are refused."""
+    """Make the label of a job and check it.
+
+    Returns:
+        The label, uint8 (H, W), and its pixels per id, (256,).
+
+    Raises:
+        SizeMismatch: The label has not the size of the job's image.
+        ValueError: It has ids outside 0..num_classes-1 that are not 255, or cannot be made.
+    """
     label = make_label(job)
     counts = count_ids(label)
     wrong = ids_outside(counts, num_classes)
@@ -195,6 +204,7 @@ def checked_label(job: Job, make_label: LabelMaker,
 
 
 def _same_label(path: str, label: np.ndarray) -> bool:
+    """Whether the file can be read and has exactly these ids."""
     kept = cv2.imread(path, cv2.IMREAD_UNCHANGED)
     return kept is not None and np.array_equal(kept, label)
 

@@ -15,6 +15,7 @@ from mmseg_dg.utils.atomic_files import written_whole
 def write_bytes(path: str, content: bytes) -> None:
     """Write a file in one step; the folder is made if needed."""
     os.makedirs(osp.dirname(path) or '.', exist_ok=True)
+    # not waiting for the disk: after a crash of the machine the file can be made again
     with written_whole(path, durable=False) as part:
         part.write_bytes(content)
 

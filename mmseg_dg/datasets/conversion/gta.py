@@ -44,12 +44,12 @@ def read_split(path: str, backend_args: Optional[dict] = None) -> dict[str, list
     if wrong:
         raise ValueError(f'{path}: image numbers {wrong[:5]} are not in 0..99999; the file is '
                          'damaged')
-    found = {name: sorted(f'{i:05d}' for i in ids) for name, ids in numbers.items()}
-    everything = [stem for stems in found.values() for stem in stems]
+    stems_of_split = {name: sorted(f'{i:05d}' for i in ids) for name, ids in numbers.items()}
+    everything = [stem for stems in stems_of_split.values() for stem in stems]
     if len(set(everything)) < len(everything):
         raise ValueError(
             f'{path}: an image is in two subsets, or twice in one; the file is damaged')
-    return found
+    return stems_of_split
 
 
 def split_lists(split: dict[str, list[str]], usable: Sequence[str]) -> dict[str, list[str]]:

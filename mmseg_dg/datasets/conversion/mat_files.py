@@ -36,7 +36,9 @@ class _Element(NamedTuple):
 
     @property
     def count(self) -> int:  # type: ignore[override]  # hides tuple.count, which nobody calls
-        """Numbers in it."""
+        """How many numbers its bytes hold; _Damaged where the type has no numbers, or the bytes
+        are not a whole number of them.
+        """
         size = _SIZES.get(self.kind)
         if size is None or len(self.data) % size:
             raise _Damaged(f'{len(self.data)} bytes of type {self.kind}')
@@ -55,6 +57,7 @@ class _Reader:
 
     @property
     def left(self) -> int:
+        """Bytes from the current place to the end of the piece."""
         return len(self.data) - self.place
 
     def next(self, kind: Optional[int] = None) -> _Element:
@@ -89,7 +92,7 @@ class _Reader:
         return _Element(found, self.data[start:end])
 
     def integers(self) -> list[int]:
-        """The next element, which must hold integers (a shape)."""
+        """The numbers of the next element, which must be 32-bit integers: a shape, or places."""
         element = self.next()
         if element.kind not in (5, 6):
             raise _Damaged(f'dimensions of type {element.kind}')
@@ -170,8 +173,13 @@ def _unpacked(data: memoryview, order: str) -> bytes:
 
 
 def _check_matrix(data: memoryview, order: str, depth: int) -> None:
-    """Walk through a matrix element and refuse sizes that contradict each other, before scipy
-    reads it.
+    """Walk through a matrix element and refuse (_Damaged) sizes that contradict each other, before
+    scipy reads it.
+
+    Args:
+        data: The element's bytes: array flags, shape, name, then what its class holds.
+        order: Byte order, '<' or '>'.
+        depth: How many structures or cells it lies in.
     """
     if len(data) == 0:
         return  # an empty cell or field
@@ -233,12 +241,12 @@ def _check_sparse(reader: _Reader, shape: list[int], is_complex: bool) -> None:
     """
     rows, begins = (np.asarray(reader.integers(), np.int64) for _ in range(2))
     counts = [reader.next().count for _ in range(1 + is_complex)]  # of real, imaginary parts
-    good = len(shape) == 2 and len(begins) == shape[1] + 1
-    good = good and begins[0] == 0 and bool((np.diff(begins) >= 0).all())
+    consistent = len(shape) == 2 and len(begins) == shape[1] + 1
+    consistent = consistent and begins[0] == 0 and bool((np.diff(begins) >= 0).all())
     # files may reserve more places than they use
-    good = good and begins[-1] <= min(len(rows), *counts)
-    used = rows[:begins[-1]] if good else rows
-    if not good or (len(used) and (used.min() < 0 or used.max() >= shape[0])):
+    consistent = consistent and begins[-1] <= min(len(rows), *counts)
+    used = rows[:begins[-1]] if consistent else rows
+    if not consistent or (len(used) and (used.min() < 0 or used.max() >= shape[0])):
         raise _Damaged('a sparse array whose places lie outside of it')
 
 
@@ -246,10 +254,11 @@ def as_integers(array: Any, path: str, name: str) -> np.ndarray:
     """An array of a MATLAB file as integers, same shape.
 
     Raises:
-        ValueError: It is empty, no numbers, or not whole ones (NaN among them).
+        ValueError: It is empty, has no numbers, or some that are not whole (NaN among them) or too
+            large for 32 bits.
     """
     array = np.asarray(array)
-    if array.dtype.kind not in 'biuf' or array.size == 0:
+    if array.dtype.kind not in 'biuf' or array.size == 0:  # bool, integers, floating point
         raise ValueError(f'{path}: {name} has no numbers (type {array.dtype}, shape '
                          f'{array.shape}); it is damaged or another kind of file')
     whole = np.isfinite(array) & (np.abs(array) < 2**31) & (array == np.floor(array))

@@ -48,6 +48,7 @@ class TableLabels:
         Raises:
             ValueError: An unreadable file, or one with unexpected ids (message names them).
         """
+        # what a dataset hands to its loading step; ``raw_ids``: the file is the published one
         info = dict(seg_map_path=job.source, raw_ids=True, label_map=None, reduce_zero_label=False,
                     seg_fields=[])
         raw = self.loader().transform(info)['gt_seg_map']
@@ -140,19 +141,22 @@ def find_jobs(recipe: Recipe, part: Part, root: str,
         FileNotFoundError: A folder is missing or has no such files.
     """
     images, labels = osp.join(root, part.images), osp.join(root, part.labels)
-    found = []
+    found = []  # stems of the images, stems of the labels
     for folder, suffix, what in ((images, recipe.image_suffix, 'image'),
                                  (labels, recipe.source_suffix, 'label')):
         check_folder(folder, what, recipe.title, 'Give the folder of the dataset as published')
+        # labels that were converted before lie beside the published ones and may end like them
         names = [
             name for name in list_files(folder, suffix) if not name.endswith(recipe.target_suffix)
         ]
         check_not_empty(names, folder, suffix, what, recipe.title)
         found.append({name[:-len(suffix)] for name in names})
+    image_stems, label_stems = found
     targets = osp.join(out_root or root, part.labels)
     jobs = [
         Job(stem, osp.join(labels, stem + recipe.source_suffix),
             osp.join(targets, stem + recipe.target_suffix),
-            osp.join(images, stem + recipe.image_suffix)) for stem in sorted(found[0] & found[1])
+            osp.join(images, stem + recipe.image_suffix))
+        for stem in sorted(image_stems & label_stems)
     ]
-    return jobs, sorted(found[0] ^ found[1])
+    return jobs, sorted(image_stems ^ label_stems)

@@ -1,5 +1,7 @@
 """Writes images and labels of a dataset at the size training resizes them to; see
 ``mmseg_dg/datasets/resized_copies.py``.
+
+Shapes: H x W pixels.
 """
 import json
 import os
@@ -56,29 +58,31 @@ def resize_dataset(recipe: Recipe, part: Part, root: str, scale: Sequence[int],
     jobs, unpaired = find_jobs(recipe, part, root, out)
     images = {job.name: osp.join(out, part.images, job.name + '.png') for job in jobs}
     remove_dead_parts({osp.dirname(p) for job in jobs for p in (job.target, images[job.name])})
-    known = {} if overwrite else _read_counts(osp.join(out, COUNTS))
+    # label file -> class -> pixels of the original label: what an earlier run counted, and all
+    counted_before = {} if overwrite else _read_counts(osp.join(out, COUNTS))
+    class_counts: dict[str, dict[str, int]] = {}
     work = partial(_resize_range, jobs, images, recipe.labels, len(recipe.classes), pair(scale),
-                   overwrite, frozenset(known))
-    ranges, found = chunks(len(jobs), _CHUNK), {}
+                   overwrite, frozenset(counted_before))
+    ranges = chunks(len(jobs), _CHUNK)
     sys.stderr.write(f'{recipe.title} at {scale[0]}x{scale[1]}: {len(jobs)} images\n')
     bar = ProgressBar(max(len(jobs), 1), file=sys.stderr)
     workers = os.cpu_count() or 1 if num_workers is None else num_workers
     for (start, stop), outcomes in zip(ranges, run_ranges(work, ranges, workers)):
         for job, (status, message, counts) in zip(jobs[start:stop], outcomes):
-            place = getattr(report, status)
-            if not isinstance(place, list):
-                place[job.name] = message
+            entries = getattr(report, status)  # the field of the report that ``status`` names
+            if not isinstance(entries, list):  # mismatched, failed: with reasons, without a copy
+                entries[job.name] = message
                 continue
-            place.append(job.name)
+            entries.append(job.name)  # written, kept
             key = osp.basename(job.target)
-            found[key] = known[key] if counts is None else {
+            class_counts[key] = counted_before[key] if counts is None else {
                 str(i): int(n)
                 for i, n in enumerate(counts[:len(recipe.classes)]) if n
             }
             report.pixel_counts += 0 if counts is None else counts
         bar.update(stop - start)
     sys.stderr.write('\n')
-    write_bytes(osp.join(out, COUNTS), json.dumps(found).encode())
+    write_bytes(osp.join(out, COUNTS), json.dumps(class_counts).encode())
     return replace(report, seconds=time.time() - started), unpaired
 
 
@@ -99,9 +103,19 @@ def _resize_range(jobs: Sequence[Job], images: dict[str, str], make_label: Label
                   bounds: tuple[int, int]) -> list[tuple[str, str, Optional[np.ndarray]]]:
     """Make the copies of the jobs ``bounds[0]`` to ``bounds[1]`` (exclusive) in one process.
 
+    Args:
+        jobs: All labels to make.
+        images: Job's name -> path of the image's copy.
+        make_label: Makes a job's label at its original size.
+        num_classes: Of the labels.
+        scale: (width, height).
+        overwrite: Make copies again that are there.
+        known: Names of label files whose pixels an earlier run counted.
+        bounds: Range of ``jobs``.
+
     Returns:
-        For each (field of the report, message, pixels per id of the original label); None for
-        counts that are known, or a label that cannot be used.
+        For each job (field of the report, message, pixels per id of the original label); None
+        instead of pixels that are known already, or of a label that cannot be used.
     """
     resize, load = Resize(scale=scale, keep_ratio=True), LoadImageFromFile()
     outcomes: list[tuple[str, str, Optional[np.ndarray]]] = []
@@ -109,15 +123,15 @@ def _resize_range(jobs: Sequence[Job], images: dict[str, str], make_label: Label
         try:
             if overwrite or not osp.exists(images[job.name]):
                 _write_image(images[job.name], resize(load(dict(img_path=job.image)))['img'])
-            there = not overwrite and osp.exists(job.target)
-            # ``known``: labels whose counts were written before; others are read to be counted
-            if there and osp.basename(job.target) in known:
+            keep = not overwrite and osp.exists(job.target)
+            if keep and osp.basename(job.target) in known:
                 outcomes.append(('kept', '', None))
                 continue
+            # a label that is kept but was never counted is read as well
             label, counts = checked_label(job, make_label, num_classes)
-            if not there:
+            if not keep:
                 write_label(job.target, resize(dict(gt_seg_map=label))['gt_seg_map'])
-            outcomes.append(('kept' if there else 'written', '', counts))
+            outcomes.append(('kept' if keep else 'written', '', counts))
         except SizeMismatch as error:
             outcomes.append(('mismatched', str(error), None))
         except (ValueError, OSError) as error:
@@ -126,6 +140,7 @@ def _resize_range(jobs: Sequence[Job], images: dict[str, str], make_label: Label
 
 
 def _write_image(path: str, image: Any) -> None:
+    """Write an image, uint8 (H, W, 3) BGR, as PNG in one step."""
     done, content = cv2.imencode('.png', image)
     if not done:
         raise OSError(f'{path}: OpenCV cannot encode an image of shape {image.shape}')

@@ -34,7 +34,11 @@ _VOC_TABLE = {i: i for i in range(21)}
 
 
 def read_mat(path: str, *keys: str) -> np.ndarray:
-    """An integer array of a MATLAB file; further ``keys`` go into structures.
+    """An integer array of a MATLAB file.
+
+    Args:
+        path: The file.
+        *keys: The variable, then the field of the structure in it, and so on.
 
     Raises:
         FileNotFoundError: No such file.
@@ -84,7 +88,8 @@ def voc_aug_jobs(voc: str, sbd: str, out_root: str) -> tuple[list[Job], dict[str
         out_root: Root of the results, normally ``voc``.
 
     Returns:
-        The jobs, and the names of each list.
+        The jobs, and {list: sorted names of its images} for ``train``, ``val``, ``train_aug`` and
+        ``aug`` (see :data:`VOC_SIZES`).
 
     Raises:
         FileNotFoundError: A folder or list is missing.
@@ -96,13 +101,14 @@ def voc_aug_jobs(voc: str, sbd: str, out_root: str) -> tuple[list[Job], dict[str
     check_folder(mats, 'label', 'SBD', hint)
     files = list_files(mats, '.mat')
     check_not_empty(files, mats, '.mat', 'label', 'SBD')
-    own = {
+    voc_lists = {
         name: read_list(osp.join(voc, VOC_LISTS, f'{name}.txt'), 'Pascal VOC')
         for name in ('train', 'val')
     }
-    train, val = set(own['train']), set(own['val'])
+    train, val = set(voc_lists['train']), set(voc_lists['val'])
     if train & val:
         raise ValueError(f'{voc}: {len(train & val)} images are in both train.txt and val.txt')
+    # name -> label file; VOC's own labels replace those of SBD
     sources = {osp.splitext(name)[0]: osp.join(mats, name) for name in files}
     sources.update({name: osp.join(voc, VOC_LABELS, f'{name}.png') for name in train | val})
     targets, images = osp.join(out_root, AUG_LABELS), osp.join(voc, 'JPEGImages')
@@ -132,8 +138,8 @@ def context_table(all_labels: str, wanted: Sequence[str] = CONTEXT_CLASSES[1:]) 
     ids: dict[str, int] = {}
     with open(all_labels, encoding='utf-8') as file:
         for line in file:
-            number, found, name = line.partition(':')
-            if found and number.strip().isdigit():
+            number, colon, name = line.partition(':')
+            if colon and number.strip().isdigit():
                 ids[name.strip()] = int(number)
     missing = [name for name in wanted if name not in ids]
     if missing:

@@ -48,6 +48,9 @@ def examine(
 
     Raises:
         ValueError: A stream or kind that does not exist, or a config without any dataset.
+
+    Returns:
+        The report: a line per dataset, and all findings but those to ignore.
     """
     chosen = _choose(entries(cfg), streams)
     # run(function, items, what): results in order, from several processes
@@ -63,6 +66,7 @@ def examine(
                                                  'files')))
     findings = [*relations.check_class_lists(listings, cfg), *config_findings]
     model = _LazyModel(cfg)
+    # last: only datasets without an error so far are sent through pipeline and network
     for listing in listings:
         _try_pipeline(listing, model)
         findings += listing.findings
@@ -131,6 +135,7 @@ def _examine_files(listing: Listing, quick: bool, run: Callable) -> Optional[np.
 
 
 def _check(item: tuple[dict, bool], reading: Reading) -> Record:
+    """Examine one sample, ``(info, whether its label is read)``; see :func:`examine_sample`."""
     return examine_sample(item[0], reading, item[1])
 
 
@@ -141,7 +146,7 @@ def _try_pipeline(listing: Listing, model: '_LazyModel') -> None:
     if listing.dataset is None or any(f.is_error or f.kind == 'not_checked'
                                       for f in listing.findings):
         return  # its faults have been named
-    config = dict(listing.entry.config.items())
+    config = dict(listing.entry.config.items())  # as written: ``listing.dataset`` has no pipeline
     try:
         dataset = DATASETS.build(config)
         check_leaf(dataset)
@@ -195,7 +200,11 @@ def _try_small(listing: Listing, dataset: Any, sample: dict, path: str,
 
 
 class _LazyModel:
-    """The model of a config, with random weights, built when it is needed."""
+    """The model of a config, with random weights, built when it is needed.
+
+    Attributes:
+        config: The config of the model; empty if there is none.
+    """
     def __init__(self, cfg: Any) -> None:
         self.config = cfg.get('model') or {}
         self._model: Any = None
@@ -209,8 +218,8 @@ class _LazyModel:
 
 
 def _position(dataset: Any, path: str, index: int) -> int:
-    """Index of the image in the dataset: usually that of the listing, which lacks missing files;
-    0 if it is nowhere.
+    """Index in ``dataset`` of the image ``path``, whose index in ``listing.infos`` is ``index``:
+    the same unless files are missing, which the listing leaves out. 0 if the image is nowhere.
     """
     if dataset.get_data_info(index).get('img_path') == path:
         return index
@@ -219,7 +228,7 @@ def _position(dataset: Any, path: str, index: int) -> int:
 
 
 # ---------------------------------------------------------------- several processes
-_work: Optional[Callable] = None
+_work: Optional[Callable] = None  # in a worker process: what it does with each item
 
 
 def _start(function: Callable) -> None:
@@ -231,6 +240,7 @@ def _start(function: Callable) -> None:
 
 
 def _in_worker(item: Any) -> Any:
+    """The result of one item, by the function that this worker process was started with."""
     assert _work is not None  # set as the process starts
     return _work(item)
 

@@ -135,4 +135,5 @@ class Finding(NamedTuple):
 
     @property
     def is_error(self) -> bool:
+        """Whether its kind is an error and not a warning."""
         return KINDS[self.kind].severity == 'error'

@@ -60,7 +60,9 @@ class Record(NamedTuple):
 
 
 class _SampleFault(Exception):
-    """A fault of the kind ``args[0]``, described by ``args[1]``."""
+    """A fault of one sample: its kind (a key of ``faults.KINDS``) is ``args[0]``, its description
+    ``args[1]``.
+    """
 
 
 def examine_sample(info: dict, reading: Reading, with_label: bool = True) -> Record:
@@ -85,17 +87,19 @@ def examine_sample(info: dict, reading: Reading, with_label: bool = True) -> Rec
     if reading.loader is None or not with_label:
         return Record(problems, size, largest=largest)
     path = info['seg_map_path']
-    turned = ('exif_rotation', info['img_path'], f'its EXIF orientation flag ({orientation}) turns '
-              'or mirrors it')
+    turned_fault = ('exif_rotation', info['img_path'],
+                    f'its EXIF orientation flag ({orientation}) turns or mirrors it')
     try:
         raw, mapped, shape = _label_counts(info, reading)
     except _SampleFault as fault:
-        return Record(
-            [*problems, *[turned] * (orientation != 1), (fault.args[0], path, fault.args[1])], size)
-    # a label as high as the image is wide fits only the turned image; that of a square shows
-    # nothing
+        if orientation != 1:
+            problems.append(turned_fault)
+        return Record([*problems, (fault.args[0], path, fault.args[1])], size)
+    # Training turns the image as its EXIF flag says, and not the label. That is right only where
+    # the label is turned already, which shows where width and height are swapped (5 and more): it
+    # has the turned image's size (``size``). In a square the sizes show nothing
     if orientation != 1 and not (orientation >= 5 and shape == size and shape[0] != shape[1]):
-        problems.append(turned)
+        problems.append(turned_fault)
     elif size is not None and shape != size:
         problems.append(('size_mismatch', path, f'label {shape[0]}x{shape[1]}, image '
                          f'{size[0]}x{size[1]} (width x height) '
@@ -135,6 +139,7 @@ def _open(content: bytes, kind: str) -> ImageFile.ImageFile:
 
 
 def _decode(image: ImageFile.ImageFile, kind: str) -> None:
+    """Decode an opened image; raises a fault of this kind where it is damaged."""
     try:
         image.load()
     except (OSError, SyntaxError, ValueError, IndexError, EOFError) as error:
@@ -143,7 +148,8 @@ def _decode(image: ImageFile.ImageFile, kind: str) -> None:
 
 def _image_size(path: str, reading: Reading,
                 problems: list[tuple[str, str, str]]) -> tuple[tuple[int, int], int, Optional[int]]:
-    """Size and orientation of an image; raises :class:`_SampleFault` for one that cannot be used.
+    """Size, orientation and largest value of an image; raises :class:`_SampleFault` for one that
+    cannot be used.
 
     Args:
         path: Of the image.
@@ -173,8 +179,10 @@ def _image_size(path: str, reading: Reading,
 
 def _checked_header(path: str, content: bytes, reading: Reading,
                     problems: list[tuple[str, str, str]]) -> Optional[ImageHeader]:
-    """What an image file says about itself; raises :class:`_SampleFault` for what the loading step
-    would refuse, None for a format whose header is not known. Alpha is added to ``problems``.
+    """What an image file says about itself, None for a format whose header is not known.
+
+    Raises :class:`_SampleFault` for what the loading step would refuse; an alpha channel is added
+    to ``problems``.
     """
     try:
         header = read_header(content)
@@ -182,7 +190,7 @@ def _checked_header(path: str, content: bytes, reading: Reading,
         return None  # the decoder says what is wrong
     if reading.image_loader is None:
         return header
-    kind, why = reading.image_loader.fault(header)
+    kind, why = reading.image_loader.fault(header)  # two empty texts for an image that is taken
     # for 16 bits without a stated depth, the values in the file tell what to state
     if kind == 'deep_image' and reading.thorough and not header.floating and header.bits <= 16:
         largest = _largest(content, reading, state=False)
@@ -226,8 +234,9 @@ def _label_counts(info: dict, reading: Reading) -> tuple[np.ndarray, np.ndarray,
     raises :class:`_SampleFault` for what is no label.
     """
     path, loader = info['seg_map_path'], reading.loader
+    # mmcv's, mmseg's and this package's common step have one name; others read in their own way
     if type(loader).__name__ != LoadAnnotations.__name__ or loader.imdecode_backend != 'pillow':
-        return _counts_by_loader(info, loader)  # a special reader knows its files better
+        return _counts_by_loader(info, loader)
     image = _open(_content(path, 'unreadable_label', reading.backend_args), 'unreadable_label')
     _decode(image, 'unreadable_label')
     ids = without_channel(np.asarray(image))
@@ -242,7 +251,7 @@ def _label_counts(info: dict, reading: Reading) -> tuple[np.ndarray, np.ndarray,
                                f'values {low}..{high} (mode {image.mode}, {ids.dtype})')
         ids = ids.astype(np.uint8)
     reduce_zero = loader.reduce_zero_label
-    if reduce_zero is None:
+    if reduce_zero is None:  # the step leaves it to the dataset
         reduce_zero = info.get('reduce_zero_label', False)
     raw = count_ids(ids)
     mapped = np.zeros(256, np.int64)
@@ -266,7 +275,7 @@ def _counts_by_loader(info: dict, loader: Any) -> tuple[np.ndarray, np.ndarray, 
 
     The loader runs as it is and once more without mapping. Ids are taken modulo 256.
     """
-    unmapped = copy.copy(loader)
+    unmapped = copy.copy(loader)  # the loader itself must not change
     unmapped.reduce_zero_label = False
     try:
         label = loader.transform(dict(info, seg_fields=[]))['gt_seg_map']

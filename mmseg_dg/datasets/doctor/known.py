@@ -10,11 +10,14 @@ from typing import Any, NamedTuple, Optional
 
 
 class Known(NamedTuple):
-    """A split of a known dataset: dataset types, words its image folder must contain, its list,
-    count.
+    """A split of a known dataset.
 
-    ``ann_file`` is the end of the list's path, or ``split=...`` for a dataset that picks its part
-    by name.
+    Attributes:
+        types: Dataset classes that read it.
+        folder: Folders that must occur in the path of its images.
+        ann_file: End of the path of its list, or ``split=...`` for a dataset that picks its part by
+            name; empty for one without a list.
+        count: Number of its images.
     """
     types: tuple[str, ...]
     folder: tuple[str, ...]
@@ -72,9 +75,10 @@ def expected_count(config: dict, folder: str = '') -> Optional[int]:
     prefix: Any = config.get('data_prefix') or {}
     parts = osp.normpath(prefix.get('img_path') or folder or '.').split(osp.sep)
     ann_file = f'split={config["split"]}' if config.get('split') else config.get('ann_file') or ''
-    for known in KNOWN:
-        if kind in known.types and all(word in parts for word in known.folder):
-            if ann_file == known.ann_file or known.ann_file and ann_file.endswith('/'
-                                                                                  + known.ann_file):
-                return known.count
+    for split in KNOWN:
+        if kind in split.types and all(word in parts for word in split.folder):
+            # the list of the config may have folders before the end that is known
+            if ann_file == split.ann_file or split.ann_file and ann_file.endswith('/'
+                                                                                  + split.ann_file):
+                return split.count
     return None

@@ -17,7 +17,7 @@ from mmseg.datasets import BaseSegDataset
 from mmseg_dg.registry import DATASETS
 
 from ..base import TrainIdDataset
-from ..checks import _below, list_files
+from ..checks import files_beside, list_files
 from ..folder import FolderDataset
 from ..folder_scan import (
     BROKEN_LINK,
@@ -68,18 +68,22 @@ class Listing:
 
     @property
     def stream(self) -> str:
+        """Name of its stream, see :class:`Entry`."""
         return self.entry.stream
 
     @property
     def classes(self) -> tuple:
+        """Names of the dataset's classes; empty where it names none."""
         return traits(self.dataset).classes
 
     @property
     def palette(self) -> Optional[list]:
+        """RGB per class as lists, which compare equal to each other; None without a palette."""
         palette = traits(self.dataset).metainfo.get('palette')
         return None if palette is None else [list(color) for color in palette]
 
     def add(self, kind: str, path: str, detail: str = '', image: str = '') -> None:
+        """Add a :class:`Finding` of this stream."""
         self.findings.append(
             Finding(kind=kind, stream=self.stream, path=str(path), detail=detail, image=image))
 
@@ -101,13 +105,17 @@ def list_entry(entry: Entry) -> Listing:
             return listing
         _list(listing, config, cls)
     except Exception as error:  # whatever a dataset class does with wrong folders
+        # a missing folder or a wrong ending says more than the class' own message
         if not _explain(listing, config):
             listing.add('refused', entry.key, f'{type(error).__name__}: {error}')
     return listing
 
 
 def _rendered(cls: type, config: dict) -> bool:
-    """Whether the pictures of a rendered dataset are there."""
+    """Whether the folder of a rendered dataset is there; otherwise listing its files would render
+    them.
+    """
+    # only its arguments are looked at, which give it its folder (``data_root``)
     dataset = cls(**{k: v
                      for k, v in config.items()
                      if k not in ('type', '_scope_', 'pipeline')}, lazy_init=True)
@@ -115,19 +123,25 @@ def _rendered(cls: type, config: dict) -> bool:
 
 
 def _list(listing: Listing, config: dict, cls: type) -> None:
-    """Build the dataset and list its files; what it refuses becomes findings."""
+    """Build the dataset and list its files; what is wrong with them becomes findings.
+
+    Args:
+        listing: Gets the dataset, the samples (``infos``) and the findings.
+        config: A copy of the dataset's config; changed.
+        cls: The class that the config's ``type`` means.
+    """
     config.update(pipeline=[])  # files are listed, none is loaded
     if not (isinstance(cls, type) and issubclass(cls, BaseDataset)):
         listing.dataset = DATASETS.build(config)
         listing.add('not_checked', listing.entry.key, f'{cls.__name__} is no mmengine dataset')
         return
     names = _read_list(listing, config) if issubclass(cls, BaseSegDataset) else None
-    if names is not None and not names:
+    if names is not None and not names:  # a missing or empty list, which is a finding already
         return
     dataset = listing.dataset = DATASETS.build(dict(config, lazy_init=True))
     if names is not None:
         _use_names(dataset, names)
-    dataset.full_init()
+    dataset.full_init()  # lists the files, unless ``_use_names`` has let it do so
     if len(dataset) == 0 and _explain(listing, config):
         return
     infos = [dataset.get_data_info(i) for i in range(len(dataset))]
@@ -146,7 +160,9 @@ def _list(listing: Listing, config: dict, cls: type) -> None:
 
 
 def _read_list(listing: Listing, config: dict) -> Optional[list[str]]:
-    """Distinct names of ``ann_file``; None when there is no list in mmseg's format."""
+    """Distinct names of ``ann_file``; None when there is no list in mmseg's format, [] when the
+    list is missing or names nothing. What is wrong with it becomes findings.
+    """
     ann_file = config.get('ann_file')
     if not ann_file or ann_file.endswith('.mat'):  # GTA's split file: the dataset reads it
         return None
@@ -170,16 +186,16 @@ def _use_names(dataset: Any, names: Sequence[str]) -> None:
     """Let the dataset list ``names`` whether their files are there or not: which are missing is the
     doctor's to find, while the dataset itself would stop at the first.
     """
-    # ``_stems_in`` and ``_listed`` are the methods by which these classes read ``ann_file``: an
-    # attribute of the instance hides them
+    # ``_stems_in(folder)`` and ``_listed(files)`` are the methods by which these classes read
+    # ``ann_file``, the names and the files to use: an attribute of the instance hides them
     if isinstance(dataset, TrainIdDataset):
         dataset.__dict__['_stems_in'] = lambda folder: list(names)
     elif isinstance(dataset, (FolderDataset, UnlabeledImageDataset)):
 
         def listed(files: list[str]) -> list[str]:
             """The file of each name, the name itself where there is none."""
-            known = dataset._by_name(files)
-            return [known.get(name, name) for name in names]
+            file_of = dataset._by_name(files)  # by name, with and without ending
+            return [file_of.get(name, name) for name in names]
 
         dataset.__dict__['_listed'] = listed
     elif traits(dataset).pairs_files:  # mmseg's own: a cleaned copy of the list
@@ -187,7 +203,7 @@ def _use_names(dataset: Any, names: Sequence[str]) -> None:
                                          encoding='utf-8') as file:
             file.write('\n'.join(names))
         ann_file, dataset.ann_file = dataset.ann_file, file.name
-        try:
+        try:  # it reads the copy here, and no list when it is initialized again
             dataset.full_init()
         finally:
             dataset.ann_file = ann_file
@@ -195,13 +211,14 @@ def _use_names(dataset: Any, names: Sequence[str]) -> None:
 
 
 def _find_missing(listing: Listing, infos: list[dict]) -> None:
-    """Move infos whose files exist to the listing, report the others."""
+    """Put the infos whose files exist into ``listing.infos``; the others become findings."""
     backend_args = traits(listing.dataset).backend_args
-    images = _below([info['img_path'] for info in infos], backend_args)
+    # paths that exist, found by listing each folder once
+    images = files_beside([info['img_path'] for info in infos], backend_args)
     labels: set = set()
     if listing.loader is not None:
         wanted = [info['seg_map_path'] for info in infos]
-        labels = _below(wanted, backend_args)
+        labels = files_beside(wanted, backend_args)
         # not one label is there: a wrong folder or ending is one finding instead of many
         if not labels and _explain(listing, listing.entry.config):
             return
@@ -225,6 +242,7 @@ def _add_columns_fault(listing: Listing, infos: list[dict], images: set) -> bool
     folder = known.image_folder
     paths = [info['img_path'] for info in infos]
     suffix = known.img_suffix
+    # the lines of the list, taken back from the paths that the dataset has made of them
     names = [stem_of(path[len(folder):].lstrip('/'), suffix) for path in paths]
     try:
         refuse_columns(names, [name for name, path in zip(names, paths) if path not in images],
@@ -237,22 +255,26 @@ def _add_columns_fault(listing: Listing, infos: list[dict], images: set) -> bool
 
 
 def _find_unused(listing: Listing, infos: list[dict]) -> None:
-    """Images with another ending, and labels without an image, in the dataset's folders."""
+    """Add findings for images that are not used (hidden, another ending, ...) and for labels
+    without an image in the dataset's folders; ``infos`` are all its samples.
+    """
     dataset = listing.dataset
     folder = dataset.data_prefix['img_path']
-    for reason, names in scan_folder(folder, dataset.img_suffix,
-                                     dataset.backend_args).left_out.items():
-        for name in names if reason in _LEFT_OUT else ():
-            listing.add(_LEFT_OUT[reason], osp.join(folder, name))
+    left_out = scan_folder(folder, dataset.img_suffix, dataset.backend_args).left_out
+    for reason, names in left_out.items():
+        if reason in _LEFT_OUT:
+            for name in names:
+                listing.add(_LEFT_OUT[reason], osp.join(folder, name))
     pictures = list_files(folder, PICTURE_SUFFIXES, dataset.backend_args)
-    # what has the right ending and is not used is left out on purpose (exclude, indices,
-    # conditions, ...)
-    left_over = [name for name in pictures if stem_of(name, dataset.img_suffix) == name]
+    # ``stem_of`` gives a name back unchanged where the ending is another one. What has the right
+    # ending and is not used is left out on purpose (exclude, indices, conditions, ...)
+    other_ending = [name for name in pictures if stem_of(name, dataset.img_suffix) == name]
     stems = {stem_of(name, dataset.img_suffix) for name in pictures}
-    # ACDC: train and val in one tree
-    inside = {osp.dirname(osp.relpath(info['img_path'], folder)) for info in infos}
-    for name in left_over:
-        if osp.dirname(name) in inside and stem_of(name, PICTURE_SUFFIXES) not in stems:
+    # only the subfolders that the dataset uses: ACDC has train and val in one tree
+    subfolders = {osp.dirname(osp.relpath(info['img_path'], folder)) for info in infos}
+    for name in other_ending:
+        # one that is there with the right ending, too, is the same image
+        if osp.dirname(name) in subfolders and stem_of(name, PICTURE_SUFFIXES) not in stems:
             listing.add('other_suffix', osp.join(folder, name), 'img_suffix is '
                         f'{dataset.img_suffix!r}')
     labels = dataset.data_prefix.get('seg_map_path')
@@ -261,7 +283,7 @@ def _find_unused(listing: Listing, infos: list[dict]) -> None:
         return
     for name in list_files(labels, dataset.seg_map_suffix, dataset.backend_args):
         stem = stem_of(name, dataset.seg_map_suffix)
-        if stem not in stems and osp.dirname(name) in inside and not _extends_one(stem, stems):
+        if stem not in stems and osp.dirname(name) in subfolders and not _extends_one(stem, stems):
             listing.add('orphan_label', osp.join(labels, name), f'no image {stem!r} in {folder}')
 
 
@@ -274,7 +296,14 @@ def _extends_one(stem: str, stems: set) -> bool:
 
 
 def _explain(listing: Listing, config: dict) -> bool:
-    """Add findings for a folder that is not there or an ending no file has; whether there are any.
+    """Add findings for a folder that is not there or an ending no file has.
+
+    Args:
+        listing: Gets the findings; its dataset may be None.
+        config: The dataset's config, for what the dataset does not tell.
+
+    Returns:
+        Whether there are such findings.
     """
     known = traits(listing.dataset)
     prefix = known.data_prefix
@@ -287,6 +316,7 @@ def _explain(listing: Listing, config: dict) -> bool:
         return True
     for key, suffix_key, needed in (('img_path', 'img_suffix', True),
                                     ('seg_map_path', 'seg_map_suffix', listing.loader is not None)):
+        # the dataset's own folder, else what its config would make it
         folder = prefix.get(key) or (osp.join(root, configured[key]) if isinstance(
             configured.get(key), str) else None)
         if not needed or not folder or not is_local(folder, backend_args):
@@ -297,9 +327,9 @@ def _explain(listing: Listing, config: dict) -> bool:
         # a list names its images itself: missing ones are found one by one
         elif suffix and not (key == 'img_path' and config.get('ann_file')) and not list_files(
                 folder, suffix):
-            there = Counter(osp.splitext(name)[1]
-                            for name in list_files(folder, None)).most_common(3)
+            endings = Counter(osp.splitext(name)[1]
+                              for name in list_files(folder, None)).most_common(3)
             listing.add(
                 'wrong_suffix', folder, f'{suffix_key}={suffix!r}, but it has ' +
-                (', '.join(f'{count} *{ending}' for ending, count in there) or 'no files'))
+                (', '.join(f'{count} *{ending}' for ending, count in endings) or 'no files'))
     return len(listing.findings) > before

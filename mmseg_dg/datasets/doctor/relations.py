@@ -59,12 +59,14 @@ def add_few_bits(listing: Listing, largest: int) -> None:
 
 
 def add_wrong_count(listing: Listing) -> Optional[int]:
-    """Add a finding if the dataset has not its known number of images, which counts those left out
-    as unusable; returns that number, None if it is not known.
+    """Add a finding if the dataset has not as many images as its public split is known to have.
+
+    Returns:
+        The known number of images; None for data of one's own.
     """
     known = traits(listing.dataset)
     expected = expected_count(listing.entry.config, known.image_folder)
-    left_out = known.left_out
+    left_out = known.left_out  # images of the split that the dataset knows to be unusable
     if expected is not None and listing.dataset is not None and listing.listed and (
             listing.listed + left_out != expected):
         without = f' and {left_out} left out' if left_out else ''
@@ -114,10 +116,11 @@ def _head_sizes(node: Any, key: str) -> Iterator[tuple[str, int]]:
     if isinstance(node, dict):
         for name, value in node.items():
             if name in ('decode_head', 'auxiliary_head'):
-                for i, head in enumerate(value if isinstance(value, (list, tuple)) else [value]):
+                several = isinstance(value, (list, tuple))
+                for i, head in enumerate(value if several else [value]):
                     if isinstance(head, dict) and isinstance(head.get('num_classes'), int):
-                        yield f'{key}.{name}' + (f'.{i}' if isinstance(value, (list, tuple)) else
-                                                 ''), head['num_classes']
+                        place = f'.{i}' if several else ''
+                        yield f'{key}.{name}{place}', head['num_classes']
             else:
                 yield from _head_sizes(value, f'{key}.{name}')
 
@@ -131,6 +134,10 @@ def same_content(listings: Sequence[Listing], run: Callable) -> list[list[tuple[
     Args:
         listings: All datasets of the config.
         run: ``run(function, items)`` gives the results in order, possibly from several processes.
+
+    Returns:
+        Groups of at least two (dataset, path of its image). A file that several datasets list is in
+        its group once for each of them.
     """
     places: dict[str, list[Listing]] = defaultdict(list)  # path: the datasets that have it
     local: dict[str, Any] = {}  # path: its backend_args
@@ -147,14 +154,14 @@ def same_content(listings: Sequence[Listing], run: Callable) -> list[list[tuple[
         by_size[_size(path, backend_args)].append(path)
     # files of equal size, grouped by a digest of their content (None: could not be read)
     doubtful = [path for paths in by_size.values() if len(paths) > 1 for path in paths]
-    groups: dict[Any, list[str]] = defaultdict(list)
+    groups: dict[Any, list[str]] = defaultdict(list)  # by digest, below also by path
     for path, digest in zip(doubtful, run(_digest, [(path, local[path]) for path in doubtful])):
         groups[digest].append(path)
     # one file that several datasets list is a group too, whether other files equal it or not
-    several = {path for paths in groups.values() if len(paths) > 1 for path in paths}
-    groups.update(
-        {path: [path]
-         for path, where in places.items() if len(where) > 1 and path not in several})
+    with_equals = {path for paths in groups.values() if len(paths) > 1 for path in paths}
+    for path, datasets in places.items():
+        if len(datasets) > 1 and path not in with_equals:
+            groups[path] = [path]
     found = [[(listing, path) for path in paths for listing in places[path]]
              for key, paths in groups.items() if key is not None]
     return [group for group in found if len(group) > 1]
@@ -169,6 +176,7 @@ def _size(path: str, backend_args: Optional[dict]) -> int:
 
 
 def _digest(item: tuple[str, Optional[dict]]) -> Optional[bytes]:
+    """Digest of the content of a file, ``(path, its backend_args)``; None if it cannot be read."""
     try:
         return hashlib.blake2b(fileio.get(item[0], backend_args=item[1]), digest_size=16).digest()
     except Exception:  # unreadable files are reported where they are decoded
@@ -176,8 +184,11 @@ def _digest(item: tuple[str, Optional[dict]]) -> Optional[bytes]:
 
 
 def add_duplicates(groups: Sequence[Sequence[tuple[Listing, str]]]) -> None:
-    """Report images shared by training and validation, by labeled and unlabeled streams, or twice
-    in one stream.
+    """Add findings for images shared by training and validation, by labeled and unlabeled streams,
+    or twice in one stream.
+
+    Args:
+        groups: As :func:`same_content` gives them.
     """
     for group in groups:
         train = [(x, path) for x, path in group if x.entry.trains]
@@ -190,6 +201,7 @@ def add_duplicates(groups: Sequence[Sequence[tuple[Listing, str]]]) -> None:
             elif listing.loader is None and labeled:
                 listing.add('labeled_unlabeled_duplicate', path, f'also in {labeled[0][0].stream}: '
                             f'{labeled[0][1]}', path)
+        # each dataset of the group once (it has no hash): its first image stays, others repeat it
         for listing in {id(x): x for x, _ in group}.values():
             paths = [path for x, path in group if x is listing]
             for path in paths[1:]:

@@ -40,6 +40,8 @@ class StreamSummary(NamedTuple):
     @classmethod
     def from_listing(cls, listing: Listing, expected: Optional[int],
                      totals: Optional[np.ndarray]) -> 'StreamSummary':
+        """The line of a dataset; ``totals`` are the pixels of each id (256,), None without labels.
+        """
         pixels = [] if totals is None else totals[:len(listing.classes)].tolist()
         return cls(listing.stream, listing.entry.key, str(listing.entry.config.get('type')),
                    listing.listed, expected, listing.loader is not None, pixels)
@@ -73,10 +75,12 @@ class Report:
 
     @property
     def errors(self) -> list[Finding]:
+        """Findings by which training fails or its result is wrong."""
         return [finding for finding in self.findings if finding.is_error]
 
     @property
     def warnings(self) -> list[Finding]:
+        """Findings that may be meant so."""
         return [finding for finding in self.findings if not finding.is_error]
 
     def as_dict(self) -> dict[str, Any]:
@@ -121,10 +125,11 @@ class Report:
         """
         # several datasets may be joined in one stream: the key tells whose findings these are
         listing = next(x for x in self.listings if x.entry.key == summary.key)
-        own = Counter(f.is_error for f in listing.findings if f in shown)
+        # True -> number of errors, False -> number of warnings
+        number = Counter(f.is_error for f in listing.findings if f in shown)
         return (summary.stream, summary.type, str(summary.images),
                 '' if summary.expected is None else str(summary.expected),
-                'yes' if summary.labeled else 'no', str(own[True]), str(own[False]))
+                'yes' if summary.labeled else 'no', str(number[True]), str(number[False]))
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -157,6 +162,7 @@ def write_fixed_lists(report: Report, folder: str) -> dict[str, str]:
     """
     lists: dict[str, list[str]] = {}
     overrides = {}
+    # list that the config reads -> key of the dataset that reads it
     own_lists = {
         osp.realpath(x.dataset.ann_file): x.entry.key
         for x in report.listings if traits(x.dataset).ann_file
@@ -183,8 +189,8 @@ def write_fixed_lists(report: Report, folder: str) -> dict[str, str]:
 
 
 def _names_kept(listing: Listing, report: Report) -> Optional[list[str]]:
-    """Lines of a list without the dataset's offenders; None where none is needed, or none can be
-    read by such a dataset.
+    """Names of the dataset's samples without the offenders, the lines of its cleaned list; None
+    where no list is needed, or where such a dataset cannot read one.
     """
     if not traits(listing.dataset).pairs_files or not listing.infos:
         return None
@@ -194,9 +200,9 @@ def _names_kept(listing: Listing, report: Report) -> Optional[list[str]]:
         if finding.image and finding.stream == listing.stream and KINDS[finding.kind].per_sample
     }
     good = [info['img_path'] for info in listing.infos if _place(info['img_path']) not in bad]
-    # ``listed`` counts the dataset's samples before missing ones were taken out; entries that are
-    # listed twice are one sample there already, so that equal numbers do not rule them out: the
-    # list that is written has each once
+    # ``listed`` counts the samples before missing ones were taken out, so that an equal number
+    # means that none is bad. Names that the config's list has twice were one sample already then:
+    # they need a new list although the numbers are equal
     doubled = any(finding.kind == 'duplicate_entry' for finding in listing.findings)
     if len(good) == listing.listed and not doubled:
         return None
@@ -205,11 +211,12 @@ def _names_kept(listing: Listing, report: Report) -> Optional[list[str]]:
 
 
 def _place(path: str) -> str:
+    """A path by which the same local file is found again; remote ones are left as they are."""
     return osp.abspath(path) if '://' not in path and is_local(path, None) else path
 
 
 def _file_name(listing: Listing, report: Report) -> str:
     """Name of a dataset's cleaned list: its stream, with a number if the stream joins several."""
     same = [x for x in report.listings if x.stream == listing.stream]
-    part = f'_{same.index(listing) + 1}' if len(same) > 1 else ''
-    return listing.stream.replace('/', '_') + part + '_cleaned.txt'
+    number = f'_{same.index(listing) + 1}' if len(same) > 1 else ''
+    return listing.stream.replace('/', '_') + number + '_cleaned.txt'

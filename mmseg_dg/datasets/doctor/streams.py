@@ -23,6 +23,7 @@ class Entry(NamedTuple):
 
     @property
     def trains(self) -> bool:
+        """Whether the network is trained on it; otherwise it is a validation or test domain."""
         return self.stream.startswith('train')
 
 
@@ -39,7 +40,7 @@ def entries(cfg: Any) -> list[Entry]:
         loaders = training_loaders(cfg) if role == 'train' else cfg.get(loader_key) or {}
         if role == 'test' and loaders == cfg.get('val_dataloader'):
             continue
-        for name, loader in loaders_by_name(loaders).items():
+        for name, loader in loaders_by_name(loaders).items():  # the name of a single one is ''
             if isinstance(loader, dict) and isinstance(loader.get('dataset'), dict):
                 where = f'{loader_key}.{name}.dataset' if name else f'{loader_key}.dataset'
                 stream = f'{role}/{name}' if name else role
@@ -61,7 +62,9 @@ def _leaves(config: Any, key: str) -> Iterator[tuple[str, dict]]:
 
 
 def label_loader(config: dict) -> Any:
-    """The built label loading step of a dataset config's pipeline, or None."""
+    """The label loading step of a dataset config's pipeline, built (the first one); None for an
+    unlabeled stream.
+    """
     from mmcv.transforms import LoadAnnotations
     for step in transform_configs(config.get('pipeline') or ()):
         cls = TRANSFORMS.get(step['type']) if isinstance(step['type'], str) else step['type']
@@ -71,10 +74,11 @@ def label_loader(config: dict) -> Any:
 
 
 def image_loader(config: dict) -> Any:
-    """The step that loads images, as :class:`mmseg_dg.datasets.transforms.LoadImageFromFile`, or
-    None for another one.
+    """The step that loads images, built as :class:`mmseg_dg.datasets.transforms.LoadImageFromFile`;
+    None where the pipeline loads them in another way.
 
-    mmcv's own step is judged by the same rules: it would cut 16 bits off at 8.
+    mmcv's own step is judged by the same rules, as this package's step with its arguments: it would
+    cut 16 bits off at 8.
     """
     from mmcv.transforms import LoadImageFromFile as Stock
 

@@ -75,14 +75,16 @@ class ClassUniformSampler(StatelessSampler):
         self._report_missing(table)
         self.table = table
         self.classes = np.unique(table[:, 1])
-        # for each class the rows of the table that show it, and how many of them an epoch has
+        # for each class the rows of the table that show it, and how many of them an epoch draws
         self._rows = [np.flatnonzero(table[:, 1] == c) for c in self.classes]
         self.per_class = round(fraction * self.size) // len(self.classes)
+        # the draws of the epoch asked for last, kept by _draws_of under (seed, epoch)
         self._epoch_key: Optional[tuple] = None
-        self._epoch = np.zeros((0, 2), np.int64)  # with _epoch_key
+        self._epoch = np.zeros((0, 2), np.int64)
 
     def _report_missing(self, table: np.ndarray) -> None:
-        """Warn of classes without a centroid in the table (n, 4), whose second column is the class.
+        """Log a warning that names the classes without a centroid in the table (R, 4), whose second
+        column is the class.
         """
         names = traits(self.dataset).classes
         missing = [name for i, name in enumerate(names) if i not in set(table[:, 1].tolist())]
@@ -92,12 +94,14 @@ class ClassUniformSampler(StatelessSampler):
                 'classes share the samples', logger='current', level=logging.WARNING)
 
     def _draws_of(self, epoch: int) -> np.ndarray:
-        """(size, 2) int64: image and row of ``table`` (-1: none) of every sample of an epoch."""
+        """(size, 2) int64: image and row of ``table`` (-1: none) of every sample of an epoch; a
+        function of seed and epoch, of which the last result is kept.
+        """
         key = (self.seed, epoch)
         if self._epoch_key != key:
             generator = np.random.Generator(
                 np.random.PCG64(derive_seed(self.seed, 'class uniform', epoch)))
-            # rows drawn by class, then images drawn plainly, mixed
+            # rows of the table drawn by class, then images drawn plainly (no row: -1), shuffled
             chosen = [_choose(generator, rows, self.per_class) for rows in self._rows]
             rows = np.concatenate(chosen).astype(np.int64)
             plain = generator.permutation(self.size)[:self.size - len(rows)]
@@ -121,8 +125,8 @@ class ClassUniformSampler(StatelessSampler):
 
 
 def _choose(generator: np.random.Generator, rows: np.ndarray, count: int) -> np.ndarray:
-    """``count`` of ``rows``: each equally often, as far as that goes, the remainder without
-    repetition.
+    """``count`` of ``rows``: all of them as often as they fit in whole, and for the remainder
+    random ones without repetition.
     """
     whole, rest = divmod(count, len(rows))
     return np.concatenate([np.tile(rows, whole), generator.permutation(rows)[:rest]])

@@ -26,6 +26,11 @@ class StatelessSampler(Sampler):
         seed: The same on every rank.  None: mmengine's synchronized random seed.
             The attribute ``seed`` may be replaced before iterating.
 
+    Attributes:
+        size: Number of samples of the dataset.
+        rank: Number of this process.
+        world_size: Number of processes.
+
     Raises:
         ValueError: The dataset is empty.
     """
@@ -38,7 +43,7 @@ class StatelessSampler(Sampler):
         self.size = len(dataset)
         # the same in all processes, of which each takes every world_size-th draw
         self.seed = sync_random_seed() if seed is None else seed
-        self._position = 0
+        self._position = 0  # of this rank: see set_position
 
     def request(self, draw: int) -> SampleRequest:
         """The sample of draw number ``draw`` (0-based, over all ranks)."""
@@ -59,6 +64,7 @@ class StatelessSampler(Sampler):
         """Nothing: the order depends on the draw number alone (mmengine's loops call this)."""
 
     def __iter__(self) -> Iterator[SampleRequest]:
+        """This rank's samples from the position on, without end."""
         position = self._position
         while True:
             yield self.request(position * self.world_size + self.rank)
@@ -69,6 +75,7 @@ class StatelessSampler(Sampler):
         return math.ceil(self.size / self.world_size)
 
     def _sample_seed(self, draw: int) -> int:
+        """What seeds the pipeline of draw number ``draw``."""
         return derive_seed(self.seed, 'sample', draw)
 
 
@@ -84,11 +91,13 @@ class StatefulInfiniteSampler(StatelessSampler):
     def __init__(self, dataset: Sized, seed: Optional[int] = None, shuffle: bool = True) -> None:
         super().__init__(dataset, seed)
         self.shuffle = shuffle
+        # the order of the epoch asked for last, kept by _order_of under (seed, epoch)
         self._order_key: Optional[tuple] = None
-        self._order = np.zeros(0, np.int64)  # with _order_key
+        self._order = np.zeros(0, np.int64)
 
     def _order_of(self, epoch: int) -> np.ndarray:
-        """The order of the images in an epoch, a function of seed and epoch; the last one is kept.
+        """The order of the images in an epoch, (size,) indices; a function of seed and epoch, of
+        which the last result is kept (the seed may be replaced).
         """
         key = (self.seed, epoch)
         if self._order_key != key:

@@ -61,9 +61,11 @@ class RareClassSampler(StatelessSampler):
         self._prepare(statistics)
 
     def _prepare(self, statistics: ClassStatistics) -> None:
-        """Probabilities of the classes and the images that show each; classes without images
-        leave.
+        """Set ``classes`` (ids), their ``probabilities`` and ``_images`` (for each class the int32
+        indices of the images that show enough of it); classes without such images are left out,
+        with a warning.
         """
+        # ids of the classes that have pixels, rarest first, and their softmax
         classes, probabilities = rare_class_probabilities(np.asarray(statistics.totals),
                                                           self.temperature)
         classes = np.asarray(classes, dtype=np.int64)
@@ -85,7 +87,7 @@ class RareClassSampler(StatelessSampler):
         if kept.sum() <= 0:  # T so small that the dropped classes had all of the probability
             kept = np.ones_like(kept)
         self.probabilities = kept / kept.sum()
-        self._cumulative = np.cumsum(self.probabilities)
+        self._cumulative = np.cumsum(self.probabilities)  # request() looks a random number up in it
         self._cumulative[-1] = 1.0  # rounding must leave no gap at the end
         self._images: list[np.ndarray] = [found for found, ok in zip(images, usable) if ok]
 
@@ -94,7 +96,7 @@ class RareClassSampler(StatelessSampler):
         that shows it.
         """
         generator = np.random.Generator(np.random.PCG64(derive_seed(self.seed, 'rare class', draw)))
-        # ``_cumulative``: sums of the classes' probabilities; ``_images``: those that show each
+        # a uniform number in [0, 1) falls into the interval of a class with its probability
         place = int(np.searchsorted(self._cumulative, generator.random(), side='right'))
         images = self._images[place]
         index = int(images[generator.integers(len(images))])

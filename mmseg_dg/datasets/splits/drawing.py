@@ -72,8 +72,8 @@ def draw_split(stems: Sequence[str], count: int, seed: int = 0,
     order = np.random.RandomState(seed).permutation(len(pool))
     drawn = [pool[i] for i in order]
     # preferred ones first; both parts keep the drawn order
-    first = set(prefer)
-    drawn = [s for s in drawn if s in first] + [s for s in drawn if s not in first]
+    preferred = set(prefer)
+    drawn = [s for s in drawn if s in preferred] + [s for s in drawn if s not in preferred]
     chosen = set(drawn[:count])
     return Split([s for s in stems if s in chosen], [s for s in stems if s not in chosen])
 
@@ -105,26 +105,28 @@ def draw_blocks(stems: Sequence[str], count: int, seed: int = 0, blocks: Optiona
     if not 0 < blocks <= count or gap < 0:
         raise ValueError(f'{blocks} blocks of {count} labeled frames with gap {gap}: there must '
                          'be at least one block, a frame for each, and no negative gap')
-    # frames of each block, and blocks of each sequence
+    # frames of each block (the first count % blocks have one more), and blocks of each sequence
     lengths = [count // blocks + (i < count % blocks) for i in range(blocks)]
     shares = _apportion([len(frames) for frames in sequences.values()], blocks)
     rng = np.random.RandomState(seed)
-    # which sequence gets the longer blocks must not depend on the seed, which moves blocks but
-    # does not resize them
+    # lengths are given out in the order of the sequences: the seed moves blocks, it does not
+    # resize them
     labeled, unused, num_drawn = set(), set(), 0
     for (name, frames), share in zip(sequences.items(), shares):
+        # where the equal parts of the sequence begin and end, one block in each
         edges = np.linspace(0, len(frames), share + 1).astype(int) if share else np.zeros(0, int)
         for start, stop in zip(edges[:-1], edges[1:]):
             length = lengths[num_drawn]
             num_drawn += 1
-            room = stop - start - length - 2 * gap
+            room = stop - start - length - 2 * gap  # frames by which the block can be moved
             if room < 0:
                 raise ValueError(f'sequence {name!r} ({len(frames)} frames) cannot hold {share} '
                                  f'blocks of {length} frames with {gap} unused ones on either '
                                  'side: use fewer blocks or a smaller gap')
-            at = start + gap + int(rng.randint(0, room + 1))  # first frame of the block
-            labeled.update(frames[at:at + length])
-            unused.update(frames[at - gap:at] + frames[at + length:at + length + gap])
+            first = start + gap + int(rng.randint(0, room + 1))  # first frame of the block
+            end = first + length
+            labeled.update(frames[first:end])
+            unused.update(frames[first - gap:first] + frames[end:end + gap])
     stems = sorted(stems)
     return Split([s for s in stems if s in labeled],
                  [s for s in stems if s not in labeled and s not in unused],
@@ -165,26 +167,27 @@ def draw_sequences(stems: Sequence[str], count: int, seed: int = 0,
 
 
 def group_by_sequence(stems: Sequence[str], sequence: str = SEQUENCE) -> dict[str, list[str]]:
-    """Frames by the name of their sequence, both sorted.
+    """{name of a sequence: its frames}, both sorted by stem; group 1 of the regular expression
+    ``sequence`` is the name.
 
     Raises:
         ValueError: A stem the regular expression does not match.
     """
     pattern = re.compile(sequence)
-    found: dict[str, list[str]] = {}
+    sequences: dict[str, list[str]] = {}
     for stem in sorted(stems):
         match = pattern.match(stem)
         if match is None or not match.groups():
             raise ValueError(f'{stem!r} does not show its sequence by {sequence!r}: give '
                              '--sequence a regular expression whose first group is the name of '
                              'the sequence')
-        found.setdefault(match.group(1), []).append(stem)
-    return found
+        sequences.setdefault(match.group(1), []).append(stem)
+    return sequences
 
 
 def _apportion(sizes: Sequence[int], total: int) -> list[int]:
-    """``total`` divided in proportion to ``sizes``, whole numbers of at least 1 where that is
-    possible: rounded down, and the rest goes to the largest remainders.
+    """``total`` divided in proportion to ``sizes``: one share for each, whole numbers of at least 1
+    where that is possible, rounded down; the rest goes to the largest remainders.
     """
     least = 1 if total >= len(sizes) else 0
     exact = np.asarray(sizes, float) / sum(sizes) * total
@@ -201,8 +204,13 @@ def _apportion(sizes: Sequence[int], total: int) -> list[int]:
 def training_stems(root: str, source: Source) -> list[str]:
     """Stems of all training images: the dataset's list, or what lies in its folder.
 
+    Args:
+        root: Folder of the dataset.
+        source: Where its images and list are below it.
+
     Raises:
         FileNotFoundError: The folder, the list, or listed images are missing.
+        ValueError: Images that differ in their ending alone.
     """
     folder = osp.join(root, source.images)
     check_folder(folder, 'image', _OWNER, 'Give the folder of the dataset as it is described in '
@@ -239,7 +247,7 @@ def import_list(path: str, source: Source) -> list[str]:
     """
     stems = []
     for line in read_list(path, _OWNER):
-        name = line.split()[0].replace('\\', '/')
+        name = line.split()[0].replace('\\', '/')  # first column, as on Linux
         prefix = source.images.rstrip('/') + '/'
         name = name[len(prefix):] if name.startswith(prefix) else name
         stems.append(stem_of(name, source.img_suffix))
@@ -280,19 +288,18 @@ def check_split(split: Split, stems: Sequence[str], protocol: Optional[Protocol]
         if both:
             raise ValueError(f'{len(both)} images are in the {a} and in the {b} list, for example '
                              f'{both[:5]}: an image belongs to one of them')
-    known, listed = set(stems), set().union(*parts.values())
-    if listed - known:
-        raise ValueError(f'{len(listed - known)} listed images are not among the training images, '
-                         f'for example {sorted(listed - known)[:5]}: the list is of another '
-                         'dataset, or data are missing')
-    if known - listed:
-        raise ValueError(f'{len(known - listed)} training images are in no list, for example '
-                         f'{sorted(known - listed)[:5]}: the two lists together must be the '
+    training, listed = set(stems), set().union(*parts.values())
+    if listed - training:
+        raise ValueError(f'{len(listed - training)} listed images are not among the training '
+                         f'images, for example {sorted(listed - training)[:5]}: the list is of '
+                         'another dataset, or data are missing')
+    if training - listed:
+        raise ValueError(f'{len(training - listed)} training images are in no list, for example '
+                         f'{sorted(training - listed)[:5]}: the two lists together must be the '
                          'training set')
     if protocol is None:
         return
-    for name in ('labeled', 'unlabeled'):
-        expected = vars(protocol)[name]
+    for name, expected in (('labeled', protocol.labeled), ('unlabeled', protocol.unlabeled)):
         if expected is not None and expected != len(parts[name]):
             raise ValueError(f'the {name} list of {protocol.name} has {len(parts[name])} images, '
                              f'the published one {expected}: the data are incomplete, or the list '
@@ -321,7 +328,7 @@ def check_masks(root: str, source: Source, stems: Sequence[str],
                  'correct --masks')
     paths = [osp.join(folder, stem + source.mask_suffix) for stem in stems]
     check_files([], paths, _OWNER)
-    total = np.zeros(256, np.int64)
+    total = np.zeros(256, np.int64)  # pixels of each id, over all masks
     progress = Progress('reading masks', len(paths))
     for path in paths:
         progress.update()
@@ -363,11 +370,12 @@ def write_split(
             it.
     """
     parts = {names[0]: split.labeled, names[1]: split.unlabeled, 'unused': split.unused}
+    # an empty list is written too, but for unused.txt
     paths = {
         osp.join(folder, f'{name}.txt'): stems
         for name, stems in parts.items() if stems or name != 'unused'
     }
-    for path, stems in paths.items():
+    for path, stems in paths.items():  # all are looked at before any is written
         if not overwrite and osp.isfile(path) and read_list(path, _OWNER,
                                                             allow_empty=True) != list(stems):
             raise FileExistsError(f'{path} holds another list: pass --overwrite to replace it, or '

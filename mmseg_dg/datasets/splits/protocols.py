@@ -87,13 +87,17 @@ SOURCES: dict[str, Source] = {
 
 
 def _parts(total: int, *denominators: int) -> dict[str, Protocol]:
-    """``1_k``: ceil(total / k) labeled images."""
+    """Protocols ``1_k`` for each k of ``denominators``: ceil(total / k) labeled images of
+    ``total``.
+    """
     counts = {k: ceil_div(total, k) for k in denominators}
     return {f'1_{k}': Protocol(f'1_{k}', labeled=n, unlabeled=total - n) for k, n in counts.items()}
 
 
 def _whole_parts(total: int, *denominators: int) -> dict[str, Protocol]:
-    """``1_k``: floor(total / k) labeled images (ADE20K's lists of UniMatch V2)."""
+    """Protocols ``1_k`` for each k of ``denominators``: floor(total / k) labeled images of
+    ``total`` (ADE20K's lists of UniMatch V2).
+    """
     return {
         f'1_{k}': Protocol(f'1_{k}', labeled=total // k, unlabeled=total - total // k)
         for k in denominators
@@ -101,7 +105,9 @@ def _whole_parts(total: int, *denominators: int) -> dict[str, Protocol]:
 
 
 def _percents(total: int, *shares: int) -> dict[str, Protocol]:
-    """``percent_k``: k % labeled images, rounded."""
+    """Protocols ``percent_k`` for each k of ``shares``: k % of ``total`` labeled images, rounded
+    (halves up).
+    """
     counts = {k: math.floor(total * k / 100 + 0.5) for k in shares}
     return {
         f'percent_{k}': Protocol(f'percent_{k}', labeled=n, unlabeled=total - n)
@@ -113,17 +119,18 @@ def _voc() -> dict[str, Protocol]:
     """The protocols of Pascal VOC by name: classic lists (fine labels alone), blended ones (SBD's
     coarse labels as well) and U2PL's; 10582 images are train_aug, 1464 VOC's own train.
     """
-    fine, found = f'{_VOC_LISTS}/train.txt', []
+    fine = f'{_VOC_LISTS}/train.txt'
+    protocols = []
     for name, count in (('1_16', 92), ('1_8', 183), ('1_4', 366), ('1_2', 732), ('full', 1464)):
-        found.append(
+        protocols.append(
             Protocol(f'classic_{name}', labeled=count, choose_from=fine, masks='SegmentationClass',
                      unlabeled=10582 - count))
     for name, count in (('1_16', 662), ('1_8', 1323), ('1_4', 2646)):
-        found.append(Protocol(f'blender_{name}', labeled=count, unlabeled=10582 - count))
-        # the other family: finely labeled images first (all of 1_16 and 1_8; 1_4 has every one of
-        # the 1464)
-        found.append(Protocol(f'u2pl_{name}', labeled=count, prefer=fine, unlabeled=10582 - count))
-    return {protocol.name: protocol for protocol in found}
+        protocols.append(Protocol(f'blender_{name}', labeled=count, unlabeled=10582 - count))
+        # finely labeled images first: 1_16 and 1_8 have no others, 1_4 has all 1464 and more
+        protocols.append(
+            Protocol(f'u2pl_{name}', labeled=count, prefer=fine, unlabeled=10582 - count))
+    return {protocol.name: protocol for protocol in protocols}
 
 
 #: Protocols by dataset and name.
@@ -142,20 +149,20 @@ DATASET_TYPES = dict(PascalVOCDataset='voc', CityscapesDataset='cityscapes', COC
 
 
 def find_protocol(source: str, name: str) -> Protocol:
-    """The protocol of a dataset by its name.
+    """The protocol called ``name`` of the dataset called ``source`` (a key of :data:`SOURCES`).
 
     Raises:
         ValueError: No such protocol; names those there are.
     """
-    known = PROTOCOLS.get(source, {})
-    if name not in known:
-        raise ValueError(f'{source} has no protocol {name!r}: use one of {", ".join(known)}')
-    return known[name]
+    protocols = PROTOCOLS.get(source, {})
+    if name not in protocols:
+        raise ValueError(f'{source} has no protocol {name!r}: use one of {", ".join(protocols)}')
+    return protocols[name]
 
 
 def missing_list_hint(path: str, dataset: str = '') -> str:
-    """What to do about a split list that is not there: both commands; '' for a list that is no
-    split list.
+    """What to do about a split list that is not there: the commands that draw or import it, to be
+    put behind a message; '' for a list that is no split list.
 
     Args:
         path: Of the missing list, ``<data_root>/splits/<protocol>/labeled.txt``.
@@ -166,10 +173,11 @@ def missing_list_hint(path: str, dataset: str = '') -> str:
                                                                     'train.txt', 'val.txt'):
         return ''
     root, protocol = os.sep.join(parts[:-3]) or '.', parts[-2]
-    if parts[-1] in ('train.txt', 'val.txt'):
+    if parts[-1] in ('train.txt', 'val.txt'):  # images that are held out for validation
         return (f". Draw it with 'python tools/make_split.py folder {root} --images IMAGES --masks "
                 f"MASKS --val 1/5 --name {protocol}'")
-    name = DATASET_TYPES.get(dataset.split('.')[-1])
+    name = DATASET_TYPES.get(dataset.split('.')[-1])  # the type without a scope
+    # lists of another seed lie in <protocol>_seed<N>
     seed = re.fullmatch(r'(.+)_seed(\d+)', protocol)
     seed_option = '' if seed is None else f' --seed {seed.group(2)}'
     protocol = protocol if seed is None else seed.group(1)

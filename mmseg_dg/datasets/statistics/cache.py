@@ -54,34 +54,40 @@ class CacheEntry:
 
         Two hashes: the identity (which files, read how) names the file; the fingerprint adds their
         sizes.
+
+        Args:
+            dataset: Its labels are counted.
+            loader: The step of its pipeline that loads labels.
+            class_names: Its classes.
+            cache_dir: See :func:`~.class_statistics.class_statistics`.
         """
-        known = traits(dataset)
-        root = dataset.data_root or known.data_prefix.get('seg_map_path') or ''
-        # two digests, as above: short enough for a file name, long enough to be no chance
+        described = traits(dataset)
+        root = dataset.data_root or described.data_prefix.get('seg_map_path') or ''
+        # 10 bytes are short enough for a file name and long enough that no two agree by chance
         identity, fingerprint = hashlib.blake2b(digest_size=10), hashlib.blake2b(digest_size=16)
         mapping = dict(dataset.get_data_info(0).get('label_map') or {})
         reduce_zero = getattr(loader, 'reduce_zero_label', None)
         if reduce_zero is None:  # as the loader decides
-            reduce_zero = known.reduce_zero_label
-        what = (_VERSION, type(dataset).__name__, type(loader).__name__, class_names,
-                sorted(mapping.items()), bool(reduce_zero), known.own_ignore_index)
-        identity.update(repr(what).encode())
+            reduce_zero = described.reduce_zero_label
+        reading = (_VERSION, type(dataset).__name__, type(loader).__name__, class_names,
+                   sorted(mapping.items()), bool(reduce_zero), described.own_ignore_index)
+        identity.update(repr(reading).encode())
         for path, size in _files(dataset, root):
             identity.update(path.encode() + b'\0')
             fingerprint.update(f'{size},'.encode())
         fingerprint.update(identity.digest())
         name = f'{type(dataset).__name__}_{identity.hexdigest()}'
-        beside = osp.join(root, FOLDER, name)
-        # the same relative names may exist below several roots
-        place = hashlib.blake2b(osp.abspath(root).encode(), digest_size=4).hexdigest()
-        own = osp.join(user_cache(), FOLDER, f'{name}_{place}')
+        beside_data = osp.join(root, FOLDER, name)
+        # the same relative names may exist below several roots: a folder for all needs the root too
+        root_hash = hashlib.blake2b(osp.abspath(root).encode(), digest_size=4).hexdigest()
+        of_user = osp.join(user_cache(), FOLDER, f'{name}_{root_hash}')
         if cache_dir == 'beside':
-            reads, writes = [beside], beside
+            reads, writes = [beside_data], beside_data
         elif cache_dir is not None:
-            writes = osp.join(cache_dir, f'{name}_{place}')
+            writes = osp.join(cache_dir, f'{name}_{root_hash}')
             reads = [writes]
         else:
-            reads, writes = [beside, own], own
+            reads, writes = [beside_data, of_user], of_user
         note = f'{type(dataset).__name__} in {root or "no data_root"}'
         return cls(tuple(reads), writes, fingerprint.hexdigest(), (len(dataset), len(class_names)),
                    note)
@@ -100,7 +106,7 @@ class CacheEntry:
         """
         rank, world_size = get_dist_info()
         table: Optional[np.ndarray] = None
-        failure: list[Optional[Exception]] = [None]
+        failure: list[Optional[Exception]] = [None]  # a list, because it is broadcast in place
         if rank == 0:
             try:
                 table = None if rebuild else self.read()
@@ -117,7 +123,9 @@ class CacheEntry:
         return make() if table is None else table
 
     def read(self) -> Optional[np.ndarray]:
-        """The counts, memory-mapped read-only, or None when there is no good file."""
+        """The counts, memory-mapped read-only, or None when there is no good file: stale and
+        damaged ones are passed over, with a line in the log.
+        """
         for base in self.reads:
             try:
                 with open(f'{base}.json', encoding='utf-8') as file:
@@ -167,21 +175,24 @@ def _check_counts(counts: np.ndarray) -> None:
 
 
 def _files(dataset: Any, root: str) -> Iterator[tuple[str, int]]:
-    """Label paths relative to the root, with sizes (-1 where the file is not local)."""
+    """Label paths relative to the root (remote ones as they are), with sizes (-1 where the file is
+    not local).
+    """
     backend_args, prefix = traits(dataset).backend_args, osp.join(root, '')
-    local: list[bool] = []
+    on_disk: Optional[bool] = None
     for index in range(len(dataset)):
         path = dataset.get_data_info(index)['seg_map_path']
-        if not local:  # asked once, of the first path: it holds for the dataset
-            local.append(is_local(path, backend_args))
-        size = os.stat(path).st_size if local[0] else -1
-        yield (_relative(path, root, prefix) if root and local[0] else path), size
+        if on_disk is None:  # asked once, of the first path: it holds for the dataset
+            on_disk = is_local(path, backend_args)
+        size = os.stat(path).st_size if on_disk else -1
+        yield (_relative(path, root, prefix) if root and on_disk else path), size
 
 
 def _relative(path: str, root: str, prefix: str) -> str:
-    """``osp.relpath(path, root)``, which costs more than anything else here, and a million files
-    have one root.
+    """``osp.relpath(path, root)``, by cutting ``prefix`` (the root with ``/``) off where that gives
+    the same: ``relpath`` costs more than anything else here, and a million files have one root.
     """
     rest = path[len(prefix):]
+    # nothing that relpath would normalize: . and .. as folders, double slashes
     plain = path.startswith(prefix) and './' not in rest and '//' not in rest
     return rest if plain else osp.relpath(path, root)

@@ -9,7 +9,14 @@ import numpy as np
 
 
 class ChannelStatistics(NamedTuple):
-    """Of all pixels of some images, per channel, in the values a pipeline loads (0..255)."""
+    """Of all pixels of some images, per channel, in the values a pipeline loads (0..255).
+
+    Attributes:
+        mean: Of each channel.
+        std: Standard deviation of each channel.
+        images: How many there were.
+        pixels: Of all images together.
+    """
     mean: tuple[float, ...]
     std: tuple[float, ...]
     images: int
@@ -17,7 +24,7 @@ class ChannelStatistics(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The lines of a config."""
+        """The lines of a config that set them, with the numbers of images and pixels as comment."""
         mean, std = (', '.join(f'{v:.3f}' for v in values) for values in (self.mean, self.std))
         return (
             f'data_preprocessor=dict(\n    mean=[{mean}],\n    std=[{std}],\n    bgr_to_rgb=False)'
@@ -38,22 +45,25 @@ def channel_statistics(images: Iterable[np.ndarray]) -> ChannelStatistics:
     Raises:
         ValueError: No images, or another number of channels than the first has.
     """
-    count, number = 0, 0
+    pixels_before, num_images = 0, 0
+    # of each channel: the running mean, and the sum of squared deviations from it
     mean = squares = np.zeros(0)
     for image in images:
         pixels = np.asarray(image, np.float64).reshape(-1, image.shape[2])  # (H, W, C) -> (N, C)
-        if not number:
+        if not num_images:
             mean, squares = np.zeros(image.shape[2]), np.zeros(image.shape[2])
         if len(mean) != image.shape[2]:
             raise ValueError(
-                f'image {number} has {image.shape[2]} channels, those before it {len(mean)}')
-        # sums of squares about the running mean (Chan et al.): no cancellation over many images
-        own = pixels.mean(0)
-        total = count + len(pixels)
-        squares += ((pixels - own)**2).sum(0) + (own - mean)**2 * (count * len(pixels) / total)
-        mean = mean + (own - mean) * (len(pixels) / total)
-        count, number = total, number + 1
-    if not number:
+                f'image {num_images} has {image.shape[2]} channels, those before it {len(mean)}')
+        # two sets of pixels are merged as in Chan et al.: no cancellation over many images
+        image_mean = pixels.mean(0)
+        total = pixels_before + len(pixels)
+        inside = ((pixels - image_mean)**2).sum(0)
+        between = (image_mean - mean)**2 * (pixels_before * len(pixels) / total)
+        squares += inside + between
+        mean = mean + (image_mean - mean) * (len(pixels) / total)
+        pixels_before, num_images = total, num_images + 1
+    if not num_images:
         raise ValueError('no images: statistics need at least one')
-    return ChannelStatistics(tuple(mean.tolist()), tuple(np.sqrt(squares / count).tolist()), number,
-                             count)
+    std = np.sqrt(squares / pixels_before)
+    return ChannelStatistics(tuple(mean.tolist()), tuple(std.tolist()), num_images, pixels_before)

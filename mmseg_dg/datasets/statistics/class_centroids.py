@@ -60,11 +60,12 @@ def class_centroids(dataset: Any, tile: int = 1024, cache_dir: Optional[str] = N
         raise ValueError(f'class_centroids: tile is a number of pixels, got {tile}')
     if tiles not in TILES:
         raise ValueError(f"class_centroids: tiles is 'all' or 'complete', got {tiles!r}")
+    # innermost datasets; for each sample of ``dataset`` which of them has it, and its index there
     parts, which, local = flatten(dataset)
     cut = _Cut(tile, tiles)
     tables = [np.asarray(_of_one(part, cut, cache_dir, num_workers, rebuild)) for part in parts]
     if len(parts) == 1 and np.array_equal(local, np.arange(len(parts[0]))):
-        return tables[0]
+        return tables[0]  # no wrapper repeats, drops or moves samples
     rows = []
     # where the rows of each image begin in its dataset's table, which is sorted by image
     bounds = [
@@ -72,9 +73,9 @@ def class_centroids(dataset: Any, tile: int = 1024, cache_dir: Optional[str] = N
         for table, part in zip(tables, parts)
     ]
     for image, (part, index) in enumerate(zip(which, local)):
-        found = tables[part][bounds[part][index]:bounds[part][index + 1]].copy()
-        found[:, 0] = image
-        rows.append(found)
+        of_image = tables[part][bounds[part][index]:bounds[part][index + 1]].copy()
+        of_image[:, 0] = image  # its number in ``dataset``
+        rows.append(of_image)
     return np.concatenate(rows) if rows else np.zeros((0, len(COLUMNS)), np.int32)
 
 
@@ -85,7 +86,7 @@ class _Cut:
     tiles: str
 
     def __str__(self) -> str:
-        """Ending of the cache file."""
+        """Ends the name of the cache file: ``1024`` or ``1024_complete``."""
         return f'{self.tile}' if self.tiles == 'all' else f'{self.tile}_{self.tiles}'
 
 
@@ -105,10 +106,12 @@ def _of_one(dataset: Any, cut: _Cut, cache_dir: Optional[str], num_workers: Opti
 
 
 def _entry_of_cut(counts_entry: CacheEntry, cut: _Cut) -> CacheEntry:
-    """The place of the centroids beside that of the pixel counts."""
+    """The cache entry of the centroids: that of the same labels' pixel counts with other endings
+    of the file names and another shape.
+    """
     ending = f'_centroids{cut}'
     note = f'{counts_entry.note}, centroids in {cut.tiles} tiles of {cut.tile}'
-    # reads, writes: files of the cache, those that may be there and the one that is written
+    # reads, writes: files of the cache that are tried, and the one that is written; -1: any rows
     return dataclasses.replace(counts_entry, reads=tuple(base + ending
                                                          for base in counts_entry.reads),
                                writes=counts_entry.writes + ending, shape=(-1, len(COLUMNS)),
@@ -117,7 +120,9 @@ def _entry_of_cut(counts_entry: CacheEntry, cut: _Cut) -> CacheEntry:
 
 def _find_and_keep(dataset: Any, loader: BaseLoadAnnotations, num_classes: int, cut: _Cut,
                    num_workers: Optional[int], entry: CacheEntry) -> np.ndarray:
-    """Find the centroids in parallel and write them into the cache, where that is possible."""
+    """Find the centroids in parallel and write them into the cache; a cache that cannot be written
+    is a warning in the log. Returns int32 (R, 4), sorted by image.
+    """
     started = time.time()
     print_log(f'class centroids: reading {len(dataset)} labels of {type(dataset).__name__}',
               logger='current')
@@ -144,14 +149,14 @@ def _find_and_keep(dataset: Any, loader: BaseLoadAnnotations, num_classes: int, 
 
 def _find_range(dataset: Any, loader: BaseLoadAnnotations, num_classes: int, cut: _Cut,
                 bounds: tuple[int, int]) -> np.ndarray:
-    """Centroids in the images ``bounds[0]`` to ``bounds[1]`` (exclusive): int32 rows, the image's
-    index first.
+    """Centroids in the images ``bounds[0]`` to ``bounds[1]`` (exclusive), which one process reads:
+    int32 (R, 4) with :data:`COLUMNS`.
     """
     tables = []
     for index in range(*bounds):
         label = loader.transform(dataset.get_data_info(index))['gt_seg_map']
         points = tile_centroids(label, num_classes, cut.tile, cut.tiles)
-        tables.append(np.insert(points, 0, index, axis=1))
+        tables.append(np.insert(points, 0, index, axis=1))  # a first column with the image
     return np.concatenate(tables).astype(np.int32)
 
 
@@ -169,20 +174,21 @@ def tile_centroids(label: np.ndarray, num_classes: int, tile: int,
     Returns:
         int32 (R, 3): class, row, column (rounded down), tiles in reading order, classes ascending.
     """
+    # a complete tile begins at most at side - tile: + 1, because range excludes its end
     ends = [side if tiles == 'all' else side - tile + 1 for side in label.shape]
-    points = [np.zeros((0, 3), np.int64)]
+    points = [np.zeros((0, 3), np.int64)]  # so that there is something to join without any tile
     for top in range(0, ends[0], tile):
         for left in range(0, ends[1], tile):
             part = label[top:top + tile, left:left + tile]
-            flat = part.ravel()
-            counts = np.bincount(flat, minlength=num_classes)[:num_classes]
-            # sums of rows and of columns by class, then means of those that are there
-            rows, columns = np.divmod(np.arange(flat.size), part.shape[1])
-            sums = [
-                np.bincount(flat, weights=places, minlength=num_classes)[:num_classes]
-                for places in (rows, columns)
-            ]
-            there = np.flatnonzero(counts)
-            means = [(values[there] / counts[there]).astype(np.int64) for values in sums]
-            points.append(np.stack([there, means[0] + top, means[1] + left], axis=1))
+            ids = part.ravel()
+            counts = np.bincount(ids, minlength=num_classes)[:num_classes]
+            # row and column of every pixel in the tile; their sums and then their means by class
+            rows, columns = np.divmod(np.arange(ids.size), part.shape[1])
+            row_sums, column_sums = (np.bincount(ids, weights=places,
+                                                 minlength=num_classes)[:num_classes]
+                                     for places in (rows, columns))
+            present = np.flatnonzero(counts)
+            mean_rows, mean_columns = ((sums[present] / counts[present]).astype(np.int64)
+                                       for sums in (row_sums, column_sums))
+            points.append(np.stack([present, mean_rows + top, mean_columns + left], axis=1))
     return np.concatenate(points).astype(np.int32)

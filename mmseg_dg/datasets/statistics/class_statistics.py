@@ -86,19 +86,21 @@ def class_statistics(dataset: Any, cache_dir: Optional[str] = None,
             ``ignore_index``, or labels differ in size from their images (up to five files are
             named); parts of a concatenation differ in their classes.
     """
+    # innermost datasets; for each sample of ``dataset`` which of them has it, and its index there
     parts, which, local = flatten(dataset)
-    found = [_of_one(part, cache_dir, num_workers, rebuild) for part in parts]
+    statistics = [_of_one(part, cache_dir, num_workers, rebuild) for part in parts]
     if len(parts) == 1 and np.array_equal(local, np.arange(len(parts[0]))):
-        return found[0]
-    if len({entry.class_names for entry in found}) > 1:
+        return statistics[0]  # no wrapper repeats, drops or moves samples
+    if len({entry.class_names for entry in statistics}) > 1:
         raise ValueError('class_statistics: the datasets that are joined have different classes: '
                          + '; '.join(f'{type(p).__name__} {len(e.class_names)}'
-                                     for p, e in zip(parts, found)))
+                                     for p, e in zip(parts, statistics)))
+    # first row of each dataset in the joined table, from which each sample takes its row
     starts = np.cumsum([0] + [len(part) for part in parts[:-1]])
-    counts = np.concatenate([np.asarray(entry.pixel_counts)
-                             for entry in found])[starts[which] + local]
+    joined = np.concatenate([np.asarray(entry.pixel_counts) for entry in statistics])
+    counts = joined[starts[which] + local]
     return ClassStatistics(counts, counts.sum(axis=0, dtype=np.int64),
-                           '+'.join(e.fingerprint for e in found), found[0].class_names)
+                           '+'.join(e.fingerprint for e in statistics), statistics[0].class_names)
 
 
 def _of_one(dataset: Any, cache_dir: Optional[str], num_workers: Optional[int],
@@ -107,7 +109,8 @@ def _of_one(dataset: Any, cache_dir: Optional[str], num_workers: Optional[int],
     without a pixel of any class.
     """
     loader = _label_loader(dataset)
-    if getattr(dataset, 'original_counts', None):  # of labels that were resized since
+    # TrainIdDataset(resized=True): rare classes are drawn by the labels before they were resized
+    if getattr(dataset, 'original_counts', None):
         return from_official_json(dataset.original_counts, dataset)
     names = tuple(dataset.metainfo.get('classes') or ())
     if not names:
@@ -140,10 +143,12 @@ def warn_ignored(files: list[str], count: int, total: int) -> None:
 
 def _count_and_keep(dataset: Any, loader: BaseLoadAnnotations, num_classes: int,
                     num_workers: Optional[int], entry: CacheEntry) -> np.ndarray:
-    """Count the labels and write the counts into the cache, where that is possible.
+    """Count the labels and write the counts into the cache; a cache that cannot be written is a
+    warning in the log.
 
     Returns:
-        int32 (images, num_classes), memory-mapped where they were kept.
+        int32 (images, num_classes), memory-mapped where they were kept, which frees the counted
+        ones.
     """
     started = time.time()
     print_log(f'class statistics: counting {len(dataset)} labels of {type(dataset).__name__}',
@@ -163,7 +168,7 @@ def _count_and_keep(dataset: Any, loader: BaseLoadAnnotations, num_classes: int,
 
 
 def _label_loader(dataset: Any) -> BaseLoadAnnotations:
-    """The step of a dataset's pipeline that loads labels."""
+    """The step of a dataset's pipeline that loads labels; ValueError where there is none."""
     for step in transforms_of(traits(dataset).pipeline):
         if isinstance(step, BaseLoadAnnotations):
             return step
@@ -192,8 +197,8 @@ def count_labels(dataset: Any, loader: BaseLoadAnnotations, num_classes: int,
     workers = num_workers if num_workers is not None else os.cpu_count() or 1
     ranges = chunks(size, _CHUNK)
     counts = np.zeros((size, num_classes), np.int32)
-    wrong_ids: dict[str, list[int]] = {}
-    unnamed, differing = 0, []
+    wrong_ids: dict[str, list[int]] = {}  # of the first files
+    unnamed, differing = 0, []  # number of further such files; sentences about sizes
     count = functools.partial(_count_range, dataset, loader, num_classes)
     results = run_ranges(count, ranges, workers if size >= _SERIAL_BELOW else 1)
     progress = Progress('counting labels', size)
@@ -220,8 +225,11 @@ def count_labels(dataset: Any, loader: BaseLoadAnnotations, num_classes: int,
 
 def _count_range(dataset: Any, loader: BaseLoadAnnotations, num_classes: int,
                  bounds: tuple[int, int]) -> tuple[np.ndarray, dict[str, list[int]], list[str]]:
-    """Counts, ids outside the classes, and sizes that differ, of some of the labels; one
-    process's part.
+    """Count the labels ``bounds[0]`` to ``bounds[1]`` (exclusive), in one process.
+
+    Returns:
+        int32 (labels, num_classes); {path: ids that are no class} of labels with such ids; a
+        sentence for each label that differs in size from its image.
     """
     rows = np.zeros((bounds[1] - bounds[0], num_classes), np.int32)
     problems: dict[str, list[int]] = {}
@@ -230,7 +238,7 @@ def _count_range(dataset: Any, loader: BaseLoadAnnotations, num_classes: int,
     for row, index in enumerate(range(*bounds)):
         info = dataset.get_data_info(index)
         label = loader.transform(info)['gt_seg_map']
-        all_counts = count_ids(label)
+        all_counts = count_ids(label)  # (256,)
         rows[row] = all_counts[:num_classes]
         outside = ids_outside(all_counts, num_classes, ignore)
         if outside:
@@ -240,8 +248,8 @@ def _count_range(dataset: Any, loader: BaseLoadAnnotations, num_classes: int,
 
 
 def _size_difference(info: dict, shape: tuple[int, int], backend_args: Optional[dict]) -> list[str]:
-    """A sentence when the image's size, which its first bytes tell, is not that of the label; else
-    nothing.
+    """One sentence when the image's size, which its first bytes tell, is not ``shape`` (height,
+    width), that of the label; else an empty list, also where the image cannot be looked at.
     """
     path = info.get('img_path')
     if not path or not is_local(path, backend_args):
@@ -282,7 +290,7 @@ def from_official_json(path: str, dataset: Any) -> ClassStatistics:
     except (ValueError, RecursionError) as error:  # ValueError: damaged JSON, or no text at all
         raise ValueError(f'{path}: not a readable JSON file ({type(error).__name__}); fetch it '
                          'again, or leave class_statistics unset to count the labels') from error
-    per_file = _official_counts(content, path)
+    per_file = _official_counts(content, path)  # {base name: {class: pixels}}
     negative = next(
         (name for name, counts in per_file.items() if min(counts.values(), default=0) < 0), None)
     if negative is not None:
@@ -307,9 +315,11 @@ def _in_order_of(dataset: Any, per_file: dict[str, dict[int, int]],
     Raises:
         ValueError: A label of the dataset is not in the file, or a class not in the dataset.
     """
+    # innermost datasets; for each sample of ``dataset`` which of them has it, and its index there
     parts, which, local = flatten(dataset)
     names = tuple(parts[0].metainfo['classes'])
-    chosen = getattr(parts[0], 'label_map', None) or {}  # the user's choice among the classes
+    # mmseg's map of a user who chose among the classes (metainfo): old id -> new id or 255
+    chosen = getattr(parts[0], 'label_map', None) or {}
     counts = np.zeros((len(which), len(names)), np.int32)
     missing = []
     for row, (part, index) in enumerate(zip(which, local)):
@@ -335,24 +345,24 @@ def _official_counts(content: Any, path: str) -> dict[str, dict[int, int]]:
     """{base name: {class: pixels}} from any of the three layouts of :func:`from_official_json`;
     ValueError for anything else.
     """
-    rows: list[tuple[str, dict[int, int]]] = []
+    rows: list[tuple[str, dict[int, int]]] = []  # (path, {class: pixels})
     try:
-        if isinstance(content, list):
+        if isinstance(content, list):  # sample_class_stats.json
             rows = [(e['file'], {int(k): int(v)
                                  for k, v in e.items() if k != 'file'}) for e in content]
-        elif content and all(isinstance(v, dict) for v in content.values()):
+        elif content and all(isinstance(v, dict) for v in content.values()):  # ..._stats_dict.json
             rows = [(name, {int(k): int(v) for k, v in e.items()}) for name, e in content.items()]
-        else:
+        else:  # samples_with_class.json: by class first
             merged: dict[str, dict[int, int]] = {}
             for class_id, files in content.items():
                 for name, pixels in files:
                     merged.setdefault(name, {})[int(class_id)] = int(pixels)
             rows = list(merged.items())
-        found = {osp.basename(name): counts for name, counts in rows}
+        by_name = {osp.basename(name): counts for name, counts in rows}
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f'{path}: not a class statistics file of the official '
                          'converters') from error
-    if len(found) < len(rows):
+    if len(by_name) < len(rows):
         raise ValueError(f'{path}: several of its files share a base name, so it cannot be '
                          'matched; leave class_statistics unset to count the labels')
-    return found
+    return by_name

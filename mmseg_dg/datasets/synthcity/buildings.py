@@ -12,7 +12,7 @@ from .textures import AWNING, FACADE, SHOP
 _PAINTS = ((92, 112, 150), (70, 90, 140), (150, 170, 190), (175, 190, 200), (120, 125, 130),
            (90, 95, 100), (185, 205, 215), (110, 140, 180), (60, 70, 105), (160, 150, 140))
 _ROOFS = ((60, 65, 95), (50, 55, 60), (55, 75, 130))
-BRICK, PLAIN, PANEL = range(3)
+BRICK, PLAIN, PANEL = range(3)  # styles of a facade, as ``textures._facade`` reads them
 
 
 def house_height(stage: Stage) -> float:
@@ -22,7 +22,8 @@ def house_height(stage: Stage) -> float:
 
 
 def house(stage: Stage, side: int, x: float, z0: float, z1: float, height: float) -> None:
-    """A house on one side of the street.
+    """A house on one side of the street: its facade, the end toward the camera, perhaps a roof and
+    a shop. What the camera never sees is left out.
 
     Args:
         stage: The scene.
@@ -39,22 +40,24 @@ def house(stage: Stage, side: int, x: float, z0: float, z1: float, height: float
     floor, pitch = dice.uniform(2.7, 3.5), dice.uniform(1.7, 3.4)
     shop = dice.chance(0.4)
     glass = (dice.uniform(55, 120), dice.uniform(50, 100), dice.uniform(40, 85))
-    # parameters of the texture (textures.py): grid and size of windows, frame, glass, seed, style
+    # parameters of a FACADE texture behind direction, beginning and length (textures._facade):
+    # distance and width of windows, height of a floor and of windows, gray of the frame, BGR of the
+    # glass, seed, number of floors that are shops, height of the house, style
     windows = (pitch, pitch * dice.uniform(0.35, 0.7), floor, floor * dice.uniform(0.4, 0.65),
                dice.pick((235, 210, 60, 120)), *glass, dice.integer(1,
                                                                     1 << 20), float(shop), height,
                dice.pick((BRICK, PLAIN, PANEL)))
-    canvas.at(z1)
+    canvas.at(z1)  # by its far end, so that all that stands before the facade is painted over it
     normal = (-float(side), 0.0, 0.0)
-    front = canvas.texture(FACADE, 0.0, 1.0, z0, z1 - z0, *windows)
+    front = canvas.texture(FACADE, 0.0, 1.0, z0, z1 - z0, *windows)  # direction (0, 1): along z
     canvas.polygon([(near, 0, z0), (far, 0, z1), (far, height, z1), (near, height, z0)], color,
                    BUILDING, normal, front)
-    if z0 > 0:  # its near end is in front of the camera; it has no shop
+    if z0 > 0:  # its near end is in front of the camera; it has no shop (parameter 9 is 0)
         end = canvas.texture(FACADE, 1.0, 0.0, min(near, near + deep), abs(deep), *windows[:9], 0.0,
                              *windows[10:])
         canvas.polygon([(near, 0, z0), (near + deep, 0, z0), (near + deep, height, z0),
                         (near, height, z0)], color, BUILDING, TOWARDS, end)
-    if height < 11 and dice.chance(0.65):
+    if height < 11 and dice.chance(0.65):  # higher houses have flat roofs, which are not seen
         _roof(stage, side, near, far, z0, z1, height, deep, color)
     if shop:
         _shop(stage, side, x, z0, z1, glass)
@@ -109,11 +112,14 @@ def _shop(stage: Stage, side: int, x: float, z0: float, z1: float, glass: Color)
                                               dice.uniform(30, 220))
 
     def strip(inset: float, y0: float, y1: float, out: float) -> list:
-        """Corners of a band along the facade, ``inset`` from its ends, ``out`` in front of it."""
+        """Corners of a band along the facade from height ``y0`` to ``y1``, ``inset`` meters from
+        its ends and ``out`` meters in front of it.
+        """
         a, b = z0 + inset, z1 - inset
         xa, xb = bend(x, a) - side * out, bend(x, b) - side * out
         return [(xa, y0, a), (xb, y0, b), (xb, y1, b), (xa, y1, a)]
 
+    # direction along z, a shift of the noise, width of a pane
     window = canvas.texture(SHOP, 0.0, 1.0, dice.uniform(0, 99), dice.uniform(1.5, 3))
     inside = dice.tint((150, 200, 230), 0.5, 1.0, 15) if stage.dark else glass
     canvas.polygon(strip(0.4, 0.5, 2.4, 0.03), inside, BUILDING, normal, window, glows=stage.dark)

@@ -52,15 +52,15 @@ def file_name(index: int) -> str:
 
 
 def missing_pictures(folder: Path, indices: Sequence[int]) -> list[int]:
-    """Which of the pictures do not have both their files yet; an empty file (a disk that was full)
-    is none.
+    """Which of the pictures do not have both their files (image and label) yet; an empty file (a
+    disk that was full) does not count.
     """
     try:
         images, labels = ({
             entry.name
             for entry in os.scandir(folder / part) if entry.stat().st_size
         } for part in (IMAGES, LABELS))
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError):  # no such folder: nothing is there
         return list(indices)
     return [
         k for k in indices
@@ -95,6 +95,7 @@ def write_city(folder: Path, seed: int, domain: str, size: tuple[int, int], indi
         for part in (IMAGES, LABELS):
             (folder / part).mkdir(parents=True, exist_ok=True)
         with _only_writer(folder) as lock:
+            # asked again: another process may have written them while this one waited
             missing = missing_pictures(folder, indices)
             if missing:
                 _remove_abandoned(folder)
@@ -110,8 +111,14 @@ def write_city(folder: Path, seed: int, domain: str, size: tuple[int, int], indi
 
 def _write_missing(write: Callable[[int], None], missing: list[int], num_workers: Optional[int],
                    folder: Path, lock: int) -> None:
-    """Render pictures, in several processes where it is worth it; ``lock`` is the folder's, which
-    they share.
+    """Render pictures, in several processes where it is worth it.
+
+    Args:
+        write: Renders and writes the picture of an index; picklable.
+        missing: Indices to render.
+        num_workers: Processes; None: as many as this process may use processors.
+        folder: For messages.
+        lock: File descriptor of the folder's lock, -1 for none; see :func:`_start_worker`.
     """
     workers = min(num_workers or available_cores(), len(missing))
     print_log(
@@ -125,12 +132,12 @@ def _write_missing(write: Callable[[int], None], missing: list[int], num_workers
             progress.update()
     else:
         with _pool(workers, lock) as pool:
-            try:
+            try:  # in chunks of at most 8 pictures, at least four chunks for each process
                 for _ in pool.map(write, missing,
                                   chunksize=max(1, min(8,
                                                        len(missing) // (4 * workers)))):
                     progress.update()
-            except BaseException:
+            except BaseException:  # interrupted, or a picture failed: begin no further ones
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
     print_log(f'{len(missing)} pictures rendered in {time.time() - begin:.1f} s', logger='current')
@@ -143,20 +150,25 @@ def _pool(workers: int, lock: int) -> ProcessPoolExecutor:
     # a fork.
     fork = 'fork' in get_all_start_methods() and sys.platform != 'darwin'
     context = get_context('fork' if fork else 'spawn')
+    # a spawned process does not inherit the descriptor of the lock, so that it has none to close
     return ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker,
                                initargs=(os.getpid(), lock if fork else -1))
 
 
 def _start_worker(parent: int, lock: int) -> None:
-    """Let a worker neither outlive its parent (a process number) nor hold its parent's lock (a file
-    descriptor; -1: none).
+    """Begin a worker, so that it neither outlives its parent nor holds its parent's lock.
+
+    Args:
+        parent: Process number.
+        lock: Inherited file descriptor of the lock, -1 for none. The lock would last as long as any
+            process has it open, also after the parent was killed.
     """
     cv2.setNumThreads(1)
     if lock >= 0:
         os.close(lock)
 
     def watch() -> None:
-        """End this process once another one is its parent."""
+        """End this process once it has another parent: its own has ended."""
         while os.getppid() == parent:
             time.sleep(1)
         os._exit(1)
@@ -188,17 +200,20 @@ def _only_writer(folder: Path) -> Iterator[int]:
 
 
 def _remove_abandoned(folder: Path) -> None:
-    """Delete half-written files of processes that were killed."""
+    """Delete half-written files of processes that were killed: temporary ones (named as
+    :func:`written_whole` names them) that have not changed for an hour.
+    """
     for part in (IMAGES, LABELS):
         for path in (folder / part).glob('.*.part'):
             try:
                 if time.time() - path.stat().st_mtime > _STALE:
                     path.unlink()
             except FileNotFoundError:
-                pass  # its writer was still alive
+                pass  # its writer was still alive and has just renamed it
 
 
 def _write_picture(folder: Path, seed: int, domain: str, size: tuple[int, int], index: int) -> None:
+    """Render a picture and write its label and its image."""
     image, label = render(seed, index, domain, size)
     _write(folder / LABELS / (file_name(index) + LABEL_SUFFIX), label, [])
     _write(folder / IMAGES / (file_name(index) + IMAGE_SUFFIX), image,
@@ -206,7 +221,10 @@ def _write_picture(folder: Path, seed: int, domain: str, size: tuple[int, int], 
 
 
 def _write(path: Path, pixels: np.ndarray, options: list[int]) -> None:
-    """Write an image file that is complete from the moment it has its name."""
+    """Write an image file that is complete from the moment it has its name; ``options`` are those
+    of ``cv2.imencode``.
+    """
     data = cv2.imencode(path.suffix, pixels, options)[1]
-    with written_whole(path, durable=False) as part:
-        part.write_bytes(data.tobytes())
+    # not waiting for the disk: after a crash of the machine the pictures can be rendered again
+    with written_whole(path, durable=False) as temporary:
+        temporary.write_bytes(data.tobytes())

@@ -25,20 +25,26 @@ class Camera:
         dice: Source of the draws.
         width: Picture width in pixels.
         height: Picture height in pixels.
+
+    Attributes:
+        focal: Focal length in pixels.
+        elevation: Meters above the road: the camera is at world (0, elevation, 0).
+        rotation: (3, 3), world axes to camera axes.
+        center_x, center_y: Pixel column and row of the optical axis.
+        right, up: Camera x / z of each column, float32 (1, W), and y / z of each row, (H, 1).
     """
     def __init__(self, dice: Dice, width: int, height: int) -> None:
         self.width, self.height = width, height
         self.focal = width * dice.uniform(0.62, 0.95)
-        self.elevation = dice.uniform(1.15, 1.9)  # meters above the road
+        self.elevation = dice.uniform(1.15, 1.9)
         pitch, yaw, roll = np.deg2rad([dice.uniform(-5.0, 1.5), dice.normal(4), dice.normal(0.6)])
         cp, sp = np.cos(pitch), np.sin(pitch)
         cy, sy, cr, sr = np.cos(yaw), np.sin(yaw), np.cos(roll), np.sin(roll)
         ry = np.array([[cy, 0, -sy], [0, 1, 0], [sy, 0, cy]])
         rx = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
         rz = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
-        self.rotation = rz @ rx @ ry  # world -> camera
+        self.rotation = rz @ rx @ ry
         self.center_x, self.center_y = width / 2, height * dice.uniform(0.42, 0.52)
-        # x / z of the ray of each column, (1, W), and y / z of each row, (H, 1)
         self.right = ((np.arange(width, dtype=np.float32) - self.center_x) / self.focal).astype(
             np.float32)[None]
         self.up = ((self.center_y - np.arange(height, dtype=np.float32)) / self.focal).astype(
@@ -46,7 +52,7 @@ class Camera:
 
     def rays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """World directions (x, y, z) of all pixels at unit camera depth, each float32 (H, W)."""
-        r = self.rotation.astype(np.float32)
+        r = self.rotation.astype(np.float32)  # its columns, that is its inverse: camera -> world
         return tuple(self.right * r[0, k] + self.up * r[1, k] + r[2, k] for k in range(3))
 
     def to_camera(self, points: np.ndarray) -> np.ndarray:
@@ -72,8 +78,8 @@ class Camera:
         return None if len(clipped) < 3 else self.to_pixels(clipped)
 
     def locate(self, point: Sequence[float]) -> Optional[tuple[int, int, float]]:
-        """Pixel column, row and depth (meters) of a world point; None if it is too near or outside
-        the picture.
+        """Pixel column, row and depth (meters) of a world point; None if it is nearer than a meter
+        or outside the picture.
         """
         x, y, z = self.to_camera(np.asarray([point], np.float64))[0]
         if z < 1:
@@ -100,6 +106,13 @@ def clip_near(points: np.ndarray) -> np.ndarray:
 
 def fill(image: np.ndarray, outline: np.ndarray, value: Union[float, Sequence[float]],
          smooth: bool = False) -> None:
-    """Fill a fixed-point outline with a value; ``smooth`` draws soft edges (8-bit images only)."""
+    """Fill a polygon with a value, in place.
+
+    Args:
+        image: uint8 (H, W, 3), or int32 (H, W).
+        outline: int32 (N, 2) pixel coordinates with SHIFT fractional bits (:meth:`Camera.outline`).
+        value: What its pixels become.
+        smooth: With soft edges (8-bit images only).
+    """
     cv2.fillPoly(image, [outline], value, lineType=cv2.LINE_AA if smooth else cv2.LINE_8,
                  shift=SHIFT)

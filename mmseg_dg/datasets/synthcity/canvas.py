@@ -18,7 +18,8 @@ from .labels import IGNORE, SKY
 SKY_SURFACE, GROUND_SURFACE = 0, 1
 TEXTURE_PARAMETERS = 16
 Point = tuple[float, float, float]
-_EVENLY, _GLOWING = (0.0, 0.0, 0.0), (9.0, 9.0, 9.0)  # marks in place of a normal
+# marks in place of a normal: lit alike from all sides, shining by itself (no unit vector has a 9)
+_EVENLY, _GLOWING = (0.0, 0.0, 0.0), (9.0, 9.0, 9.0)
 
 
 class Light(NamedTuple):
@@ -30,8 +31,8 @@ class Light(NamedTuple):
     crisp: bool  # whether shadows have a direction and an edge
 
     def on(self, normals: np.ndarray) -> np.ndarray:
-        """BGR factors (N, 3) for surfaces with the given outward unit normals (N, 3), or the marks
-        above.
+        """BGR factors (N, 3) for surfaces with the given outward unit normals (N, 3); a row may be
+        ``_EVENLY`` or ``_GLOWING`` instead.
         """
         x, y, z = self.direction
         facing = np.maximum(normals[:, 0] * x + normals[:, 1] * y + normals[:, 2] * z, 0)
@@ -56,13 +57,18 @@ class Canvas:
 
     Args:
         camera: The camera they are seen with.
+
+    Attributes:
+        textures: One row of TEXTURE_PARAMETERS numbers per texture; row 0 stands for none.
+        texture_kinds: Kind of each, one of those that ``textures.py`` numbers (0: none).
     """
     def __init__(self, camera: Camera) -> None:
         self.camera = camera
         self.textures: list[tuple[float, ...]] = [(0.0, ) * TEXTURE_PARAMETERS]
         self.texture_kinds: list[int] = [0]
-        self._key = 0.0
-        self._points: list[Point] = []
+        self._key = 0.0  # of the next polygons: painted by rising key
+        self._points: list[Point] = []  # corners of all polygons, one after the other
+        # per polygon: number of corners, key, label, color, has a color, normal or mark, texture
         self._records: list[tuple] = []
 
     def at(self, distance: float) -> None:
@@ -70,7 +76,9 @@ class Canvas:
         self._key = -distance
 
     def texture(self, kind: int, *parameters: float) -> int:
-        """Register a texture (see ``textures.py``) and return its number."""
+        """Register a texture and return its number; ``parameters`` are those of its kind (see
+        ``textures.py``), the direction along the surface first. Missing ones are 0.
+        """
         self.textures.append(tuple(parameters) + (0.0, ) * (TEXTURE_PARAMETERS - len(parameters)))
         self.texture_kinds.append(kind)
         return len(self.textures) - 1
@@ -95,7 +103,7 @@ class Canvas:
 
     def faces(self, point: Point, normal: Sequence[float]) -> bool:
         """Whether the front side of the plane through ``point`` with this outward normal is toward
-        the camera.
+        the camera, which is at (0, elevation, 0).
         """
         return point[0] * normal[0] + (
             point[1] - self.camera.elevation) * normal[1] + point[2] * normal[2] < 0
@@ -117,7 +125,7 @@ class Canvas:
         starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])  # first corner of each polygon
         lit = light.on(normals.astype(np.float64))
         shaded = np.clip(colors * lit, 0, 255)
-        order = np.argsort(keys, kind='stable')
+        order = np.argsort(keys, kind='stable')  # from far to near; of equal ones the earlier first
         self._fill_all(image, surface, points, starts, sizes, order, shaded, visible)
         # 1 / depth = ground . ray on the plane below the camera
         ground = -self.camera.rotation[:, 1] / self.camera.elevation
@@ -150,6 +158,8 @@ class Canvas:
         # of each polygon: whether it must be cut at NEAR, and whether it is in the picture at all
         depth = points[:, 2]
         nearest, farthest = np.minimum.reduceat(depth, starts), np.maximum.reduceat(depth, starts)
+        # corners that are too near have no pixel; what stands in for them is not used, since their
+        # polygons are cut below
         pixels = self.camera.to_pixels(np.where(depth[:, None] >= NEAR, points, (0.0, 0.0, 1.0)))
         low, high = np.minimum.reduceat(pixels, starts), np.maximum.reduceat(pixels, starts)
         limits = np.array([self.camera.width, self.camera.height]) << SHIFT

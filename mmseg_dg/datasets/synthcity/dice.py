@@ -37,7 +37,7 @@ class Dice:
         return low + (high - low) * self.random()
 
     def normal(self, sigma: float) -> float:
-        """A normally distributed number with mean 0."""
+        """A normally distributed number with mean 0 (Box and Muller's transform)."""
         return sigma * math.sqrt(-2 * math.log(1 - self.random())) * math.cos(
             2 * math.pi * self.random())
 
@@ -55,15 +55,16 @@ class Dice:
 
     def weighted(self, options: Sequence[T], weights: Sequence[float]) -> T:
         """One of the options, with probabilities proportional to the weights."""
-        left = self.random() * sum(weights)
+        remaining = self.random() * sum(weights)
         for option, weight in zip(options, weights):
-            left -= weight
-            if left < 0:
+            remaining -= weight
+            if remaining < 0:
                 return option
-        return options[-1]
+        return options[-1]  # rounding may leave a rest of 0
 
     def tint(self, color: Sequence[float], low: float, high: float, spread: float = 0.0) -> tuple:
-        """A BGR color made darker or lighter by one common factor, plus normal noise per channel.
+        """A BGR color times one common factor, drawn from ``low`` to ``high``, plus normal noise of
+        the standard deviation ``spread`` per channel; not below 0.
         """
         k = self.uniform(low, high)
         return tuple(max(0.0, c * k + (self.normal(spread) if spread else 0.0)) for c in color)

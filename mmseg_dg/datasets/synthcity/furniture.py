@@ -16,6 +16,7 @@ _SIGNALS = ((60, 60, 245), (60, 190, 250), (110, 230, 90))
 
 
 def _gray(stage: Stage, *levels: float) -> tuple:
+    """BGR of one of the gray levels, drawn."""
     return (stage.dice.pick(levels), ) * 3
 
 
@@ -40,7 +41,7 @@ def signal(stage: Stage, x: float, z: float) -> None:
     """A traffic light on its pole at world (x, z), facing the camera."""
     canvas, dice = stage.canvas, stage.dice
     canvas.at(z)
-    # which lamp is on: red, yellow or green
+    # lit: which lamp is on, 0 red, 1 yellow or 2 green
     height, lit = dice.uniform(2.6, 3.5), dice.pick((0, 0, 1, 2, 2))
     box(canvas, x, z, (0.13, height + 0.3, 0.13), _gray(stage, 50, 110), POLE)
     canvas.polygon([(x + a, height + b, z - 0.1)
@@ -111,6 +112,7 @@ def wall(stage: Stage, side: int, x: float, z0: float, z1: float) -> None:
     canvas, dice, bend = stage.canvas, stage.dice, stage.street.bend
     height, thick, color = dice.uniform(0.9,
                                         2.3), side * 0.3, dice.tint(dice.pick(_WALLS), 0.8, 1.1)
+    # direction along z, a shift of the noise, height of a course of stones
     texture = canvas.texture(MASONRY, 0.0, 1.0, dice.uniform(0, 99), dice.uniform(0.15, 0.4))
     z = z0
     while z < z1:
@@ -122,7 +124,7 @@ def wall(stage: Stage, side: int, x: float, z0: float, z1: float) -> None:
         if height < canvas.camera.elevation:  # its top can be seen
             canvas.polygon([(a, height, z), (b, height, end), (b + thick, height, end),
                             (a + thick, height, z)], scaled(color, 1.1), WALL, UP)
-        if z == z0 and z > 0:
+        if z == z0 and z > 0:  # the near end is in front of the camera
             end_face = [(a, 0, z), (a + thick, 0, z), (a + thick, height, z), (a, height, z)]
             canvas.polygon(end_face, color, WALL, TOWARDS)
         z = end
@@ -134,6 +136,7 @@ def fence(stage: Stage, x: float, z0: float, z1: float) -> None:
     """
     canvas, dice, bend = stage.canvas, stage.dice, stage.street.bend
     height = dice.uniform(0.9, 2.0)
+    # direction along z, distance of bars, share of it that a bar fills, height, BGR of the bars
     texture = canvas.texture(BARS, 0.0, 1.0, dice.uniform(0.12, 0.3), dice.uniform(0.3, 0.6),
                              height, *dice.tint(dice.pick(_FENCES), 0.8, 1.1))
     z = z0
@@ -141,6 +144,7 @@ def fence(stage: Stage, x: float, z0: float, z1: float) -> None:
         end = min(z + 4, z1)
         a, b = bend(x, z), bend(x, end)
         canvas.at(end)
+        # no color: only the texture draws, the bars
         canvas.polygon([(a, 0, z), (b, 0, end), (b, height, end), (a, height, z)], None, FENCE,
                        texture=texture)
         z = end

@@ -20,7 +20,7 @@ def _grid(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _vignette(height: int, width: int, strength: float) -> np.ndarray:
-    """Brightness (H, W): 1 in the center, darker toward the corners."""
+    """Factors of brightness (H, W): 1 in the center, 1 - ``strength`` in the corners."""
     y, x = _grid(height, width)
     return 1 - np.float32(strength / 2) * (x * x + y * y)
 
@@ -38,7 +38,7 @@ def _ramp(dice: Dice, height: int, width: int) -> np.ndarray:
 
 
 def _glare(dice: Dice, height: int, width: int) -> np.ndarray:
-    """Stray light around a drawn spot, (H, W, 3) in gray levels."""
+    """Stray light around a drawn spot, (H, W, 3), gray levels that are added to the picture."""
     y, x = _grid(height, width)
     top, left, radius = dice.uniform(-1, 0.6), dice.uniform(-1, 1), dice.uniform(0.35, 0.9)
     spot = np.exp(-((x - np.float32(left))**2 +
@@ -52,7 +52,7 @@ def _noise(dice: Dice, shape: tuple[int, ...], kind: str) -> np.ndarray:
     """
     tile = sensor(kind)
     top, left = dice.integer(0, tile.shape[0]), dice.integer(0, tile.shape[1])
-    flip = dice.pick((1, -1))
+    flip = dice.pick((1, -1))  # of the rows: makes the fixed noise look different
     rows = (np.arange(shape[0]) * flip + top) % tile.shape[0]
     columns = (np.arange(shape[1]) + left) % tile.shape[1]
     return tile[rows[:, None], columns[None]]
@@ -62,7 +62,7 @@ def develop(image: np.ndarray, dice: Dice, look: Look) -> np.ndarray:
     """Turn light into pixels.
 
     Args:
-        image: float32 (H, W, 3) BGR, 255 is white; changed.
+        image: float32 (H, W, 3) BGR, 255 is white, not clipped; changed.
         dice: Source of the draws.
         look: Look of the picture.
 
@@ -84,6 +84,7 @@ def develop(image: np.ndarray, dice: Dice, look: Look) -> np.ndarray:
 
 
 def _to_bytes(image: np.ndarray) -> np.ndarray:
+    """The image as uint8; ``image`` itself is clipped to 0..255 in place."""
     return np.clip(image, 0, 255, out=image).astype(np.uint8)
 
 
@@ -96,7 +97,7 @@ def _photograph(image: np.ndarray, dice: Dice) -> np.ndarray:
     and one offset per color for all of them would undo little of the difference.
     """
     height, width = image.shape[:2]
-    scale = width / 512
+    scale = width / 512  # blurs are given for a picture 512 pixels wide
     # exposure; even in the logarithm, so that darker and brighter are drawn alike
     image *= np.float32(np.exp(dice.uniform(np.log(0.65), np.log(1.45))))
     # what is brighter than 190 of 255 glows into its surroundings
@@ -104,26 +105,29 @@ def _photograph(image: np.ndarray, dice: Dice) -> np.ndarray:
                         interpolation=cv2.INTER_AREA)
     bright = cv2.GaussianBlur(bright, (0, 0), 3 * scale)
     image += 0.7 * cv2.resize(bright, (width, height), interpolation=cv2.INTER_LINEAR)
-    # darker corners, and one side in the shade
+    # darker corners, and one side in the shade (the ramp is 1 there)
     image *= (_vignette(height, width, dice.uniform(0.2, 0.7)) *
               (1 - np.float32(dice.uniform(0, 0.5)) * _ramp(dice, height, width)))[..., None]
     image = _fringes(image, dice.uniform(-1.2, 1.2) * scale)
     image = cv2.GaussianBlur(image, (0, 0), dice.uniform(0.3, 0.8) * scale)
+    # one side out of focus
     soft = cv2.GaussianBlur(image, (0, 0), dice.uniform(0.5, 1.5) * scale)
     image += _ramp(dice, height, width)[..., None] * (soft - image)
     if dice.chance(0.2):
         image = cv2.blur(image, (3, 1))  # the camera moved
+    # weaker colors, with a cast
     gray = image.mean(2, keepdims=True)
     cast = np.array([dice.uniform(0.8, 1.2),
                      dice.uniform(0.92, 1.08),
                      dice.uniform(0.8, 1.2)], np.float32)
     image = (gray + (image - gray) * np.float32(dice.uniform(0.6, 1.05))) * cast
     image += _glare(dice, height, width)
-    # a film-like shoulder
+    # a film-like shoulder: bright values are compressed, 255 stays 255
     image = 255 * (1 - np.exp(image * np.float32(-0.8 / 255))) / np.float32(1 - np.exp(-0.8))
     image *= np.float32(dice.uniform(0.8, 1.0))
     noise = _noise(dice, image.shape, 'blotchy')
     noise = 0.45 * noise + 0.75 * noise[..., :1]  # more in brightness than in color
+    # stronger in dark places
     image += noise * np.float32(dice.uniform(1, 6)) * (1.4 - image * np.float32(1 / 255))
     coded = cv2.imencode('.jpg', _to_bytes(image),
                          [cv2.IMWRITE_JPEG_QUALITY, dice.integer(25, 60)])[1]
@@ -133,10 +137,12 @@ def _photograph(image: np.ndarray, dice: Dice) -> np.ndarray:
 
 
 def _fringes(image: np.ndarray, pixels: float) -> np.ndarray:
-    """Magnify red and shrink blue by ``pixels`` at the edge (lateral chromatic aberration)."""
+    """Magnify red and shrink blue about the center, by ``pixels`` at the left and right edge
+    (lateral chromatic aberration); below 0 the other way round.
+    """
     height, width = image.shape[:2]
     channels = list(cv2.split(image))
-    for channel, sign in ((0, -1), (2, 1)):
+    for channel, sign in ((0, -1), (2, 1)):  # blue, red
         k = 1 + sign * pixels * 2 / width
         matrix = np.array([[k, 0, (1 - k) * width / 2], [0, k, (1 - k) * height / 2]])
         channels[channel] = cv2.warpAffine(channels[channel], matrix, (width, height),

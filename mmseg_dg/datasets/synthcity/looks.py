@@ -36,7 +36,7 @@ class Look(NamedTuple):
     wet: float = 0.0  # strength of the road's reflections
     roughness: float = 0.0  # contrast of the grain on every surface
     noise: Range = (0.4, 1.5)  # standard deviation of the sensor's noise, gray levels
-    photo: bool = False
+    photo: bool = False  # developed by a cheap camera (``lens.py``), with duller greens
 
 
 _DAY = Look(sun=(0.8, 1.0), ambient=(0.52, 0.68), sky=(235, 170, 95), horizon=(250, 225, 195),
@@ -68,6 +68,9 @@ def draw_look(dice: Dice, domain: str) -> tuple[Look, Light]:
         dice: Source of the draws.
         domain: One of DOMAINS.
 
+    Returns:
+        The look, still with its ranges, and the light, drawn from them.
+
     Raises:
         ValueError: Unknown domain.
     """
@@ -78,6 +81,7 @@ def draw_look(dice: Dice, domain: str) -> tuple[Look, Light]:
         domain = dice.weighted(('day', 'overcast', 'dusk'), (0.6, 0.3, 0.1))
     look = LOOKS[domain]
     azimuth, height = dice.uniform(0, 2 * np.pi), np.deg2rad(dice.uniform(*look.sun_height))
+    # unit vector to the sun: x, y (up), z
     direction = np.array(
         [np.cos(height) * np.cos(azimuth),
          np.sin(height),

@@ -23,6 +23,8 @@ def fractal(kind: str = 'soft') -> np.ndarray:
     # octaves of random grids, each twice as fine and ``rolloff`` times as strong as the one before
     for octave in range(7):
         cells = 4 << octave
+        # continued by two cells on each side, so that the cubic interpolation joins at the edges
+        # when the noise is tiled; these are cut off again
         grid = np.pad(rng.random((cells, cells), dtype=np.float32), 2, mode='wrap')
         step = SIZE // cells
         large = cv2.resize(grid, None, fx=step, fy=step, interpolation=cv2.INTER_CUBIC)
@@ -46,20 +48,25 @@ def sensor(kind: str = 'white') -> np.ndarray:
 
 
 def sample(texture: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Nearest values of a fractal at float texel coordinates of any shape (wrapping)."""
+    """Nearest values of a fractal at float texel coordinates (column ``u``, row ``v``) of any
+    shape, wrapping.
+    """
     index = (v.astype(np.int32) & (SIZE - 1)) * SIZE + (u.astype(np.int32) & (SIZE - 1))
     return texture.ravel().take(index)
 
 
 def sample_smooth(texture: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Bilinear values of a fractal at float32 texel coordinates (H, W) (wrapping)."""
+    """Bilinear values of a fractal at float32 texel coordinates (column ``u``, row ``v``), (H, W)
+    each, wrapping.
+    """
     return cv2.remap(texture, np.mod(u, SIZE), np.mod(v, SIZE), cv2.INTER_LINEAR,
                      borderMode=cv2.BORDER_WRAP)
 
 
 def hashed(*parts: np.ndarray) -> np.ndarray:
-    """A reproducible pseudo-random number in [0, 1) per element, from integer-valued arrays of one
-    shape. Callers add 64 or 4096 to what counts from 0 or -1: zeros alone would give 0.
+    """A reproducible pseudo-random number in [0, 1) per element, which depends on the elements of
+    all ``parts``: integer-valued arrays of one shape. Callers add 64 or 4096 to what counts from 0
+    or -1: zeros alone would give 0.
     """
     state = np.zeros(np.shape(parts[0]), np.uint32)
     for k, part in enumerate(parts):

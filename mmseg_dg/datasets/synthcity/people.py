@@ -33,13 +33,15 @@ def person(stage: Stage, x: float, z: float, label: int = PERSON, seat: float = 
     canvas.at(z)
     height = dice.uniform(1.5, 1.9)
     shirt = dice.tint(dice.pick(_CLOTHES), 0.7, 1.2, 12)
-    trousers = dice.tint(dice.pick(_CLOTHES[:4]), 0.6, 1.2, 6)
+    trousers = dice.tint(dice.pick(_CLOTHES[:4]), 0.6, 1.2, 6)  # the darker colors only
     skin, hair = dice.tint(dice.pick(_SKINS), 0.8, 1.1), dice.tint((35, 45, 60), 0.4, 1.8)
     half_width = height * dice.uniform(0.115, 0.15)
-    cloth = canvas.texture(CLOTH, 1.0, 0.0, dice.uniform(0, 99))
+    cloth = canvas.texture(CLOTH, 1.0, 0.0, dice.uniform(0, 99))  # direction along x, a shift
 
     def part(points: Sequence[tuple[float, float]], color: Color, **style: Any) -> None:
-        """A polygon of (across, up) points: half widths of the body from its middle, meters."""
+        """Draw a polygon of (across, up) points: across in half widths of the body from its middle,
+        up in meters above the ground. ``style``: arguments of :meth:`Canvas.polygon`.
+        """
         canvas.polygon([(x + a * half_width, y, z) for a, y in points], color, label, **style)
 
     hips = seat or height * 0.47
@@ -55,8 +57,9 @@ def person(stage: Stage, x: float, z: float, label: int = PERSON, seat: float = 
     disc(canvas, (x, head, z), height * 0.058, skin, label, 12, stretch=1.3)
     if label == RIDER or dice.chance(0.1):  # helmet
         hair = dice.pick(((200, 200, 205), (40, 40, 180), (40, 40, 42), (150, 120, 40)))
-    length = 0.85 if dice.chance(0.7) else 1.2
-    disc(canvas, (x, head + height * 0.03, z), height * 0.062, hair, label, 12, stretch=length)
+    hair_stretch = 0.85 if dice.chance(0.7) else 1.2  # short hair or long
+    disc(canvas, (x, head + height * 0.03, z), height * 0.062, hair, label, 12,
+         stretch=hair_stretch)
     if not seat and dice.chance(0.3):
         bag = dice.tint(dice.pick(_CLOTHES), 0.6, 1)
         part([(.9, hips + .25), (1.5, hips + .25), (1.6, hips - .15), (.95, hips - .15)], bag)
@@ -67,7 +70,7 @@ def _legs(part: Callable[..., None], hips: float, seated: bool, stride: float,
     """Both legs, bent over a seat or standing on shoes ``stride`` half widths to the side.
 
     ``part`` draws (:func:`person`): points (across in half widths of the body, up in meters).
-    ``hips`` is their height.
+    ``hips`` is the height of the hips in meters. The right leg is a little brighter.
     """
     for side in (-1, 1):
         shade = scaled(trousers, 1.0 if side > 0 else 0.85)
@@ -90,7 +93,8 @@ def _arms(part: Callable[..., None], shoulders: float, hands: float, swing: floa
     """Both sleeves and hands; ``swing`` half widths away from the body.
 
     ``part`` draws (:func:`person`): points (across in half widths of the body, up in meters).
-    ``shoulders`` and ``hands`` are heights, ``shirt`` and ``skin`` colors, ``cloth`` a texture.
+    ``shoulders`` and ``hands`` are heights in meters, ``shirt`` and ``skin`` colors, ``cloth`` the
+    number of the sleeves' texture.
     """
     for side in (-1, 1):
         part([(side * .85, shoulders - .02), (side * 1.12, shoulders - .08),
@@ -110,7 +114,7 @@ def cycle(stage: Stage, x: float, z: float, motor: bool, rider: bool) -> None:
     color = dice.tint(dice.pick(_LACQUERS), 0.7, 1.2, 6)
     build = (_motorcycle_side if motor else _bicycle_side) if sideways else _cycle_front
     build(stage, x, z, color, motor)
-    if rider:
+    if rider:  # on the saddle, behind the middle of a cycle that is seen from the side
         person(stage, x - (0.12 if sideways else 0.0), z - 0.01, RIDER,
                seat=0.82 if motor else 0.95)
 

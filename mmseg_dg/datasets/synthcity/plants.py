@@ -22,11 +22,13 @@ def tree(stage: Stage, x: float, z: float, height: float) -> None:
         _branches(stage, x, z, height, thickness, trunk)
         return
     leaf = (dice.uniform(25, 60), dice.uniform(75, 125), dice.uniform(45, 110))
-    if stage.look.photo:
+    if stage.look.photo:  # a camera's greens are duller
         leaf = (leaf[0] * 0.85, leaf[1] * 0.7, leaf[2] * 0.75)
     if dice.chance(0.12):  # autumn
         leaf = (dice.uniform(30, 60), dice.uniform(90, 130), dice.uniform(140, 190))
+    # half width of the crown; whether it is near enough for more clusters, corners and leaves
     wide, near = height * dice.uniform(0.2, 0.34), z < 35
+    # direction across (a little along z), a shift of the noise, texels per meter
     texture = canvas.texture(FOLIAGE, 1.0, 0.3, dice.uniform(0, 99), 26 if near else 12)
     # leaf clusters in a disc, (up, out, size): evenly over its area by the root of the radius
     clusters = []

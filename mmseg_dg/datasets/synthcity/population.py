@@ -20,26 +20,26 @@ Footprint = tuple[Sequence[tuple[float, float]], float]
 
 
 class Parked(NamedTuple):
-    """A vehicle's place: kind, x across the street, z of its middle, yaw, length."""
-    kind: int
+    """The place of a vehicle, parked or driving; x as on a straight street."""
+    kind: int  # train id: CAR, TRUCK, BUS or TRAIN
     x: float
-    z: float
-    yaw: float
+    z: float  # of its middle
+    yaw: float  # radians; 0 comes toward the camera, pi drives away
     length: float
 
 
 class Passer(NamedTuple):
-    """A person's or cycle's place."""
+    """The place of a person or cycle; x as on a straight street."""
     kind: str  # walker, bicycle, motorcycle
     x: float
     z: float
-    rider: bool
+    rider: bool  # somebody is on the cycle; False for a walker
 
 
 class Plot(NamedTuple):
-    """A stretch of the building line."""
+    """A stretch of the building line; its fields are the arguments of :func:`buildings.house`."""
     side: int
-    x: float
+    x: float  # of the front, as on a straight street
     z0: float
     z1: float
     height: float  # of the house, 0 for a green plot
@@ -68,7 +68,7 @@ def _traffic(stage: Stage) -> list[Parked]:
         while parked and z < 75:  # cars beyond are a few pixels
             if dice.chance(0.75) and not street.on_side_street(z, 4):
                 yaw = (math.pi if dice.chance(0.5) else 0) + dice.normal(0.02)
-                found.append(
+                found.append(  # its middle is half a car's width inside the kerb
                     Parked(CAR,
                            street.kerb(side) - side * 1.05 + dice.normal(0.06), z, yaw,
                            vehicles.vehicle_length(stage, CAR)))
@@ -77,7 +77,7 @@ def _traffic(stage: Stage) -> list[Parked]:
         # in the camera's own lane they keep their distance
         z = dice.uniform(8, 30) if abs(center) < 1.6 else dice.uniform(3, 22)
         on_rails = street.rails == center
-        while z < 95:
+        while z < 95:  # z: near end of the next vehicle
             if dice.chance(0.55):
                 kind = dice.weighted((CAR, TRUCK, BUS, TRAIN), (4, 1, 1, 4) if on_rails else
                                      (5, 1, 1, 0))
@@ -101,19 +101,21 @@ def _passers(stage: Stage) -> list[Passer]:
     found: list[Passer] = []
 
     def cycle(rider: bool, x: float, z: float, motor: float) -> None:
-        """Add a bicycle, or with the chance ``motor`` a motorcycle."""
+        """Add a bicycle, or with the chance ``motor`` a motorcycle; ``rider``: somebody is on it.
+        """
         found.append(Passer('motorcycle' if dice.chance(motor) else 'bicycle', x, z, rider))
 
     for _ in range(dice.integer(0, 4)):  # riders beside the traffic
         side = dice.pick((LEFT, RIGHT))
         parking = street.parking_left if side < 0 else street.parking_right
+        # 2.9 m from the kerb is beside the parked cars
         cycle(True, street.kerb(side) - side * (2.9 if parking else 0.6), dice.uniform(5, 32), 0.4)
-    if dice.chance(0.2):
+    if dice.chance(0.2):  # one in a lane
         cycle(True, dice.pick(street.lanes)[0] + dice.uniform(-1, 1), dice.uniform(7, 25), 0.7)
     for _ in range(dice.integer(0, 4)):  # parked cycles
         side = dice.pick((LEFT, RIGHT))
         cycle(False, street.kerb(side) + side * 0.5, dice.uniform(4, 25), 0.4)
-    for _ in range(dice.integer(1, 14)):
+    for _ in range(dice.integer(1, 14)):  # walkers on the sidewalks
         side = dice.pick((LEFT, RIGHT))
         width = street.walk_left if side < 0 else street.walk_right
         found.append(
@@ -126,7 +128,9 @@ def _passers(stage: Stage) -> list[Passer]:
 
 
 def _trees(stage: Stage) -> list[tuple[float, float, float]]:
-    """``(x, z, height)`` of trees along the kerbs."""
+    """``(x, z, height)`` of trees along the kerbs, x as on a straight street; each side has a row
+    of them or none.
+    """
     dice, street = stage.dice, stage.street
     found = []
     for side in (LEFT, RIGHT):
@@ -152,6 +156,7 @@ def _plots(stage: Stage, side: int) -> list[Plot]:
     green = 0.8 if dice.chance(0.2) else 0.1  # chance of a plot without a house
     while z < 130:
         end = z + dice.uniform(7, 18)
+        # behind a verge houses do not stand in one line
         x = front + side * (dice.uniform(0, 1.5) if street.verge else 0.0)
         if street.side_street is not None and street.crosses_side_street(z, end):
             if street.side_street - z > 3:  # meters: room for a house before the gap
@@ -168,7 +173,9 @@ def _plots(stage: Stage, side: int) -> list[Plot]:
 
 
 def footprints(stage: Stage, population: Population) -> list[Footprint]:
-    """What casts shadows on the ground: corners (x, z) of each footprint, and height."""
+    """What casts shadows on the ground: corners (x, z) of each footprint, and height. Widths, and
+    the heights of vehicles and people, are typical ones: they are drawn only when they are built.
+    """
     bend = stage.street.bend
 
     def around(x: float, z: float, width: float, length: float) -> list:
@@ -180,7 +187,7 @@ def footprints(stage: Stage, population: Population) -> list[Footprint]:
     found: list[Footprint] = []
     for v in population.vehicles:
         wide, high = (1.9, 1.4) if v.kind == CAR else (2.5, 3.0)
-        crossing = abs(math.sin(v.yaw)) > 0.7
+        crossing = abs(math.sin(v.yaw)) > 0.7  # stands across the street
         base = (v.length, wide) if crossing else (wide, v.length)
         found.append((around(v.x, v.z, *base), high))
     found += [(around(p.x, p.z, 0.5, 0.35), 1.7 if p.kind == 'walker' or p.rider else 0.9)
@@ -196,7 +203,9 @@ def footprints(stage: Stage, population: Population) -> list[Footprint]:
 
 
 def build(stage: Stage, population: Population) -> None:
-    """Add everything to the stage's canvas."""
+    """Add everything to the stage's canvas: what was drawn as places, and what has no place of its
+    own (edges of the sidewalks, street furniture, a forest at the horizon).
+    """
     street = stage.street
     plants.forest(stage, 140.0)
     for plot in population.plots:
@@ -204,7 +213,7 @@ def build(stage: Stage, population: Population) -> None:
             buildings.house(stage, *plot)
         else:
             _green_plot(stage, plot)
-    for side in (LEFT, RIGHT):
+    for side in (LEFT, RIGHT):  # drawn where they are built: they cast no shadows
         _edges(stage, side)
         _furniture(stage, side)
     for x, z, height in population.trees:
@@ -277,9 +286,11 @@ def _furniture(stage: Stage, side: int) -> None:
         furniture.sign(stage, street.bend(x, z), z)
     if dice.chance(0.12):
         furniture.bollards(stage, x, dice.uniform(4, 10), 40)
-    where = street.side_street if street.side_street is not None else street.zebra
-    if where is not None and dice.chance(0.8):
-        furniture.signal(stage, street.bend(x, where - 1.2), where - 1.2)
+    # traffic lights before the side street or the crossing, and behind the side street
+    crossing_z = street.side_street if street.side_street is not None else street.zebra
+    if crossing_z is not None and dice.chance(0.8):
+        before = crossing_z - 1.2
+        furniture.signal(stage, street.bend(x, before), before)
         if street.side_street is not None and dice.chance(0.6):
-            furniture.signal(stage, street.bend(x, where + SIDE_STREET + 1),
-                             where + SIDE_STREET + 1)
+            behind = crossing_z + SIDE_STREET + 1
+            furniture.signal(stage, street.bend(x, behind), behind)

@@ -69,7 +69,10 @@ def render(
 
 
 def _render(dice: Dice, domain: str, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw a scene and paint it: uint8 image (H, W, 3), BGR, and uint8 label (H, W)."""
+    """Draw a scene and paint it: uint8 image (H, W, 3), BGR, and uint8 label (H, W).
+
+    All draws come from one stream of ``dice``, so that the order of calls belongs to the picture.
+    """
     look, light = draw_look(dice, domain)
     camera, street = Camera(dice, width, height), plan_street(dice)
     stage = Stage(canvas=Canvas(camera), dice=dice, street=street, look=look, lamps=[])
@@ -80,7 +83,8 @@ def _render(dice: Dice, domain: str, width: int, height: int) -> tuple[np.ndarra
     ground = locate_ground(camera, rays)
     image, label = np.zeros((height, width, 3), np.float32), np.full((height, width), IGNORE,
                                                                      np.uint8)
-    filled = np.flatnonzero(ground.seen.all(1))  # rows without sky
+    # the sky is painted down to the first row that is ground all over
+    filled = np.flatnonzero(ground.seen.all(1))  # rows below ``ground.top`` without sky
     horizon = paint_sky(image, dice, look, rays,
                         ground.top + int(filled[0]) if len(filled) else height)
     paint_ground(image, label, dice, street, look, light, camera, ground)
@@ -93,8 +97,9 @@ def _render(dice: Dice, domain: str, width: int, height: int) -> tuple[np.ndarra
     painting = stage.canvas.paint(painted, surface, light)
     flat = surface.ravel()
     # a number per surface, looked up at every pixel: (H * W,) -> (H, W)
-    own = painting.label[flat].reshape(label.shape)
-    label = np.where(surface == GROUND_SURFACE, label, own)
+    surface_label = painting.label[flat].reshape(label.shape)
+    # on the ground the label is that of :func:`paint_ground`: road, sidewalk or terrain
+    label = np.where(surface == GROUND_SURFACE, label, surface_label)
     plane = painting.plane[flat].reshape(height, width, 3)  # (H * W, 3) -> (H, W, 3)
     # 1 / depth = plane . ray, with the ray (right, up, 1)
     inverse = plane[..., 0] * camera.right + plane[..., 1] * camera.up + plane[..., 2]

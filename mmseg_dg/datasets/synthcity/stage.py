@@ -19,7 +19,7 @@ from .street import Street
 
 Color = Sequence[float]
 Outline = Sequence[tuple[float, float]]
-UP, TOWARDS = (0.0, 1.0, 0.0), (0.0, 0.0, -1.0)
+UP, TOWARDS = (0.0, 1.0, 0.0), (0.0, 0.0, -1.0)  # normals: up, toward the camera
 
 
 class Lamp(NamedTuple):
@@ -33,11 +33,11 @@ class Lamp(NamedTuple):
 
 class Stage(NamedTuple):
     """A scene under construction."""
-    canvas: Canvas
-    dice: Dice
-    street: Street
-    look: Look
-    lamps: list[Lamp]
+    canvas: Canvas  # gets the polygons
+    dice: Dice  # source of all draws
+    street: Street  # the plan
+    look: Look  # ranges of light and weather
+    lamps: list[Lamp]  # what shines, added as it is built
 
     @property
     def dark(self) -> bool:
@@ -55,7 +55,7 @@ def box(canvas: Canvas, x: float, z: float, size: tuple[float, float, float], co
     """An upright box parallel to the axes; only the sides toward the camera are added.
 
     Args:
-        canvas: It is added to.
+        canvas: Gets the polygons.
         x: World x of its middle.
         z: World z of its middle.
         size: Width, height and depth, meters.
@@ -72,21 +72,23 @@ def box(canvas: Canvas, x: float, z: float, size: tuple[float, float, float], co
                         (e, y1, z - depth)], color, label, (side, 0.0, 0.0))
     canvas.polygon([(x - width, y0, z - depth), (x + width, y0, z - depth),
                     (x + width, y1, z - depth), (x - width, y1, z - depth)], color, label, TOWARDS)
-    if y1 < canvas.camera.elevation:
+    if y1 < canvas.camera.elevation:  # its top can be seen
         canvas.polygon([(x - width, y1, z - depth), (x + width, y1, z - depth),
                         (x + width, y1, z + depth), (x - width, y1, z + depth)], color, label, UP)
 
 
 @cache
 def circle(corners: int) -> tuple[tuple[float, float], ...]:
-    """Corners of the unit circle."""
+    """The (x, y) corners of a regular polygon in the unit circle, counter-clockwise."""
     return tuple((math.cos(2 * math.pi * k / corners), math.sin(2 * math.pi * k / corners))
                  for k in range(corners))
 
 
 @cache
 def blobs(corners: int, count: int = 24) -> tuple[tuple[tuple[float, float], ...], ...]:
-    """Ragged unit circles (leaf clusters), always the same ones."""
+    """``count`` ragged unit circles (leaf clusters) of ``corners`` (x, y) corners each, always the
+    same ones.
+    """
     rng = np.random.default_rng(14)
     radii = rng.uniform(0.7, 1.2, (count, corners)).tolist()
     return tuple(tuple((r * c, r * s) for r, (c, s) in zip(row, circle(corners))) for row in radii)
@@ -96,10 +98,11 @@ def disc(canvas: Canvas, center: tuple[float, float, float], radius: float, colo
          label: int, corners: int = 14, stretch: float = 1.0, along: tuple[float,
                                                                            float] = (1.0, 0.0),
          hole: float = 0.0, shape: Optional[Outline] = None, **style: Any) -> None:
-    """An upright disc in the plane of the horizontal direction ``along`` (x, z) and the vertical.
+    """Add an upright disc in the plane of the horizontal direction ``along`` (x, z) and the
+    vertical.
 
     Args:
-        canvas: Where to add it.
+        canvas: Gets the polygon.
         center: World position.
         radius: Meters.
         color: BGR, or None (see :meth:`Canvas.polygon`).
@@ -109,7 +112,7 @@ def disc(canvas: Canvas, center: tuple[float, float, float], radius: float, colo
         along: Unit vector.
         hole: Radius of a hole relative to the radius.
         shape: Other outline than the circle, on the unit scale.
-        **style: Of :meth:`Canvas.polygon`.
+        **style: Further arguments of :meth:`Canvas.polygon`.
     """
     x, y, z = center
     shape = shape or circle(corners)

@@ -15,14 +15,14 @@ class Street(NamedTuple):
     lane: float  # width of a lane
     # center of each lane, and whether it drives away from the camera
     lanes: tuple[tuple[float, bool], ...]
-    left: float  # kerbs
+    left: float  # x of the kerbs: the road, parked cars included, is between them
     right: float
     walk_left: float  # widths of the sidewalks
     walk_right: float
     parking_left: bool
     parking_right: bool
     verge: float  # width of the green between sidewalk and buildings, 0 for none
-    curvature: float  # 1/m, half of it
+    curvature: float  # 1/m; half of the street's: x moves by curvature * z**2
     side_street: Optional[float]  # z where it begins
     zebra: Optional[float]  # z where it begins
     rails: Optional[float]  # center of a tram's track
@@ -32,12 +32,16 @@ class Street(NamedTuple):
         return x + self.curvature * z * z
 
     def on_side_street(self, z: float, margin: float = 0.0) -> bool:
-        """Whether a point along the street lies in the mouth of the side street."""
+        """Whether a point along the street lies in the mouth of the side street, widened by
+        ``margin`` meters at both ends.
+        """
         return (self.side_street is not None
                 and -margin < z - self.side_street < SIDE_STREET + margin)
 
     def crosses_side_street(self, z0: float, z1: float, margin: float = 0.0) -> bool:
-        """Whether a stretch along the street touches the mouth of the side street."""
+        """Whether the stretch from z0 to z1 touches the mouth of the side street, widened by
+        ``margin`` meters at both ends.
+        """
         return self.side_street is not None and z1 + margin > self.side_street and \
             z0 - margin < self.side_street + SIDE_STREET
 
@@ -56,8 +60,8 @@ def plan_street(dice: Dice) -> Street:
     """Draw a street; the camera drives in one of its lanes (on the right)."""
     lane = dice.uniform(2.9, 3.6)
     offset = dice.uniform(-0.2, 0.2) * lane  # of the camera in its lane
-    ahead = 2 if dice.chance(0.4) else 1
-    oncoming = dice.integer(1, 3)
+    ahead = 2 if dice.chance(0.4) else 1  # lanes in the camera's direction
+    oncoming = dice.integer(1, 3)  # and in the other one
     # from the camera's own lane (at -offset) to the right, then from it to the left
     lanes: list[tuple[float, bool]] = [(k * lane - offset, True) for k in range(ahead)]
     lanes += [(-(k + 1) * lane - offset, False) for k in range(oncoming)]

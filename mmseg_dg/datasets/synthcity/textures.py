@@ -3,6 +3,8 @@
 A texture is a row of parameters: the horizontal direction (tx, tz) along the surface, then what its
 kind needs. The position of a pixel on the surface is u = x * tx + z * tz and v = y, in meters.
 Edges of windows and bars are as soft as a pixel is wide, so distant facades do not flicker.
+Each kind has a function ``(color, patch)`` that changes the colors (N, 3) of its pixels in place.
+A ``shift`` among the parameters moves the fixed noise, so that two surfaces look different.
 
 Sizes, colors, strengths and chances are drawn from ranges chosen by eye; colors are BGR 0..255.
 
@@ -28,10 +30,10 @@ class Patch(NamedTuple):
     x: np.ndarray  # world x
     depth: np.ndarray  # meters
     pixel_u: np.ndarray  # meters that a pixel covers along u
-    pixel_v: np.ndarray
+    pixel_v: np.ndarray  # and along v
     fade: np.ndarray  # 1 near, 0 far: how much of the fine detail remains
-    parameters: np.ndarray  # (N, P - 2), without the direction
-    light: np.ndarray  # (N, 3)
+    parameters: np.ndarray  # (N, P - 2), those of each pixel's texture without the direction
+    light: np.ndarray  # (N, 3), BGR factors of the surface's light
     dark: bool  # lamps are on
 
 
@@ -55,6 +57,7 @@ def _facade(color: np.ndarray, p: Patch) -> None:
     course = np.floor(v / 0.12)
     mortar = (v - course * 0.12 < 0.025) | (np.mod(u + 0.13 * np.mod(course, 2), 0.26) < 0.025)
     joint = (np.mod(v, 3.0) < 0.1) | (np.mod(u, 2.4) < 0.07)
+    # styles of ``buildings.py``: 0 bricks, 1 plain, 2 panels
     relief *= 1 - p.fade * (0.3 * mortar * (style == 0) + 0.25 * joint * (style == 2))
     relief *= 1 - 0.25 * np.clip(1 - v * 1.5, 0, 1)  # dirt above the pavement
     color *= relief[:, None]
@@ -63,15 +66,18 @@ def _facade(color: np.ndarray, p: Patch) -> None:
     column, row = np.floor((u - margin) / pitch), np.floor(v / floor)
     from_u, from_v = (u - margin) - (column + 0.5) * pitch, v - (row + 0.3) * floor - tall / 2
     luck = hashed(column + 64, row + 64, seed)  # one number per window
-    there = (column >= 0) & (column < np.floor(length / pitch)) & (row >= shop) & (
+    # where the grid has a window: within the facade, above the shops and below the roof; one in 25
+    # is missing, and far ones are too small
+    has_window = (column >= 0) & (column < np.floor(length / pitch)) & (row >= shop) & (
         (row + 1) * floor < height + 0.2)
-    there &= (luck > 0.04) & (p.depth < 150)
+    has_window &= (luck > 0.04) & (p.depth < 150)
     # coverage by the glass, by glass and frame, and by the bars between panes
-    inside = _cover(from_u, width / 2, p.pixel_u) * _cover(from_v, tall / 2, p.pixel_v) * there
+    inside = _cover(from_u, width / 2, p.pixel_u) * _cover(from_v, tall / 2, p.pixel_v) * has_window
     around = _cover(from_u, width / 2 + 0.09, p.pixel_u) * _cover(from_v, tall / 2 + 0.09,
-                                                                  p.pixel_v) * there
+                                                                  p.pixel_v) * has_window
     bar = np.maximum(_cover(from_u, 0.035, p.pixel_u), _cover(from_v - tall * 0.2, 0.03,
                                                               p.pixel_v)) * p.fade
+    # other digits of the same random number: three in five windows have bars
     inside *= 1 - bar * (luck * 8 % 1 > 0.4)
     color += (around * (1 - inside))[:, None] * (frame[:, None] * p.light * 0.9 - color)
     glass = np.stack([b, g, r], 1) * p.light * (0.55 + 0.9 * luck - 0.35 * from_v / tall)[:, None]
@@ -91,7 +97,9 @@ def _shop(color: np.ndarray, p: Patch) -> None:
 
 
 def _awning(color: np.ndarray, p: Patch) -> None:
-    color *= np.where(np.mod(p.u, p.parameters[:, 0]) < p.parameters[:, 0] / 2, 1.2, 0.75)[:, None]
+    """Paint stripes, bright and dark ones by turns, onto the pixels of an awning (in place)."""
+    period = p.parameters[:, 0]  # meters of a bright and a dark stripe
+    color *= np.where(np.mod(p.u, period) < period / 2, 1.2, 0.75)[:, None]
 
 
 def _foliage(color: np.ndarray, p: Patch) -> None:
@@ -117,7 +125,10 @@ def _masonry(color: np.ndarray, p: Patch) -> None:
 
 
 def _bars(color: np.ndarray, p: Patch) -> None:
-    """A railing: thin upright bars between two rails, a post every two meters."""
+    """Paint a railing in place: thin upright bars between two rails, a post every two meters.
+    Between them the color of what is behind stays.
+    """
+    # distance of the bars, share of it that a bar fills, height of the railing, BGR
     spacing, share, height, b, g, r = p.parameters[:, :6].T
     upright = _cover(np.mod(p.u, spacing) - spacing / 2, spacing * share / 2, p.pixel_u)
     upright = np.where(p.pixel_u > spacing / 2, share, upright)  # too fine to resolve
@@ -131,6 +142,7 @@ def _bars(color: np.ndarray, p: Patch) -> None:
 
 
 def _cloth(color: np.ndarray, p: Patch) -> None:
+    """Paint folds onto the pixels of clothes (in place)."""
     color *= (0.75 + 0.5 * sample(fractal(), p.u * 60 + p.parameters[:, 0], p.v * 30))[:, None]
 
 
@@ -143,7 +155,7 @@ def _lacquer(color: np.ndarray, p: Patch) -> None:
 
 def _panes(color: np.ndarray, p: Patch) -> None:
     """Paint a row of panes with bars between onto the pixels of a vehicle (in place)."""
-    width, lit = p.parameters[:, 0], p.parameters[:, 1]
+    width, lit = p.parameters[:, 0], p.parameters[:, 1]  # of a pane; 1 where lamps are on inside
     phase, number = np.mod(p.u, width), np.floor(p.u / width)  # place in its pane, which pane
     color *= (0.6 + 0.8 * hashed(number + 4096, number) + 0.3 * (p.v - 1.8))[:, None]
     if p.dark:
@@ -170,16 +182,16 @@ def add_textures(image: np.ndarray, painting: Painting, canvas: Canvas, rays: Se
         look: Look of the picture.
     """
     parameters = np.array(canvas.textures, np.float32)
-    number = painting.texture[painting.surface.ravel()]
-    kind = np.array(canvas.texture_kinds, np.uint8)[number]
+    number = painting.texture[painting.surface.ravel()]  # texture of each pixel, (H * W,)
+    kinds = np.array(canvas.texture_kinds, np.uint8)[number]  # of each pixel, (H * W,)
     # (H, W, 3) -> (H * W, 3), a view: painting it paints the image
     flat, depth, rays = image.reshape(-1, 3), depth.ravel(), [ray.ravel() for ray in rays]
-    for this, draw in _KINDS.items():
-        pixels = np.flatnonzero(kind == this)
+    for kind, draw in _KINDS.items():
+        pixels = np.flatnonzero(kinds == kind)
         if not len(pixels):
             continue
         rows, away = parameters[number[pixels]], depth[pixels]
-        x, v, z = (ray[pixels] * away for ray in rays)
+        x, v, z = (ray[pixels] * away for ray in rays)  # meters from the camera
         tx, tz = rows[:, 0], rows[:, 1]
         pixel = away * np.float32(1 / canvas.camera.focal)
         # a surface along the street is seen at a slant, so that a pixel covers more of its length
@@ -198,10 +210,10 @@ def add_grain(image: np.ndarray, painting: Painting, rays: Sequence[np.ndarray],
               strength: float) -> None:
     """Make every surface rough by stains and grain, in place; arguments as in :func:`add_textures`.
     """
-    pixels = np.flatnonzero(painting.surface)
+    pixels = np.flatnonzero(painting.surface)  # all but the sky, whose number is 0
     away = depth.ravel()[pixels]
     x, y, z = (ray.ravel()[pixels] * away for ray in rays)
-    u, v = x + z, y + 0.5 * z
+    u, v = x + z, y + 0.5 * z  # varies along every surface, upright or flat
     fade = 1 / (1 + (away * np.float32(1 / 30))**2)
     grain = (sample(fractal('rough'), u * 31, v * 31)
              - 0.5) * fade + 0.6 * (sample(fractal(), u * 5, v * 5) - 0.5)

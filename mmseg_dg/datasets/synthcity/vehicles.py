@@ -42,26 +42,38 @@ class Vehicle:
         z: World z of the middle.
         yaw: Radians; 0 comes toward the camera, pi drives away.
         length: Meters.
+
+    Attributes:
+        near: World z of its end toward the camera.
+        detailed: It is near enough for parts that would be smaller than a pixel farther away.
+        grain: Number of the texture of its lacquer.
     """
     def __init__(self, stage: Stage, kind: int, x: float, z: float, yaw: float,
                  length: float) -> None:
         self.stage, self.kind, self.length = stage, kind, length
         self.x, self.z, self.cos, self.sin = x, z, math.cos(yaw), math.sin(yaw)
-        self.near = z - abs(self.cos) * length / 2  # z of its end toward the camera
-        self.detailed = self.near < 45  # farther away details are smaller than a pixel
-        stage.canvas.at(max(self.near, 0.5))  # what follows is painted in the order of this depth
+        self.near = z - abs(self.cos) * length / 2
+        self.detailed = self.near < 45
+        # one distance for all its polygons: among themselves they are painted in the order in which
+        # they are added
+        stage.canvas.at(max(self.near, 0.5))
+        # direction (mostly along z), a shift of the noise, strength of the shine
         self.grain = stage.canvas.texture(LACQUER, 0.5, 1.0, stage.dice.uniform(0, 99), 0.2)
 
     def point(self, a: float, y: float, along: float) -> tuple[float, float, float]:
-        """World position of a point of the vehicle."""
+        """World position of a point of the vehicle: turned by its yaw about the vertical, moved to
+        its place.
+        """
         return self.x + a * self.cos + along * self.sin, y, self.z - a * self.sin + along * self.cos
 
     def direction(self, a: float, y: float, along: float) -> tuple[float, float, float]:
-        """World direction of a direction of the vehicle."""
+        """World direction of a direction of the vehicle, which is turned but not moved."""
         return a * self.cos + along * self.sin, y, -a * self.sin + along * self.cos
 
     def sees_side(self, side: int, width: float) -> bool:
-        """Whether the left (-1) or right (1) side is toward the camera."""
+        """Whether the left (-1) or right (1) side of a body ``width`` meters wide is toward the
+        camera.
+        """
         return self.stage.canvas.faces(self.point(side * width / 2, 1.0, 0),
                                        self.direction(side, 0, 0))
 
@@ -75,10 +87,10 @@ class Vehicle:
         """Add a body.
 
         Args:
-            profile: Its outline from the side, (along, up) points, counter-clockwise.
+            profile: Its outline from the side, (along, up) points in meters, counter-clockwise.
             width: From side to side, meters.
             color: BGR.
-            glass: BGR of its sloping front and rear; None: as the rest.
+            glass: BGR of its front and rear, sloping or upright; None: as the rest.
         """
         canvas, half = self.stage.canvas, width / 2
         for side in (-1, 1):
@@ -88,11 +100,12 @@ class Vehicle:
         # each edge of the profile becomes a face across the vehicle
         for (l0, y0), (l1, y1) in zip(profile, profile[1:] + profile[:1]):
             size = math.hypot(l1 - l0, y1 - y0)
+            # outward; its second number is 1 for a roof, 0 for an upright face, -1 for a floor
             normal = self.direction(0, (l0 - l1) / size, (y1 - y0) / size)
             corner = self.point(-half, y0, l0)
+            # the floor is never seen, other faces only if they are toward the camera
             if normal[1] < -0.9 or not canvas.faces(corner, normal):
                 continue
-            # sloping: neither the roof nor the floor
             pane = glass is not None and abs(normal[1]) < 0.92
             canvas.polygon([
                 corner,
@@ -102,7 +115,14 @@ class Vehicle:
             ], glass if pane else color, self.kind, normal, 0 if pane else self.grain)
 
     def on_side(self, width: float, points: Profile, color: Color, texture: int = 0) -> None:
-        """Paint (along, y) points onto whichever side is seen."""
+        """Paint a polygon onto the side that is seen.
+
+        Args:
+            width: Distance of the left from the right side on which it lies, meters.
+            points: (along, y) corners, meters.
+            color: BGR.
+            texture: Number of a texture, 0 for none.
+        """
         for side in (-1, 1):
             if self.sees_side(side, width):
                 self.stage.canvas.polygon(
@@ -136,6 +156,7 @@ class Vehicle:
             axles: Places along the vehicle, meters from its middle (front below 0).
         """
         corners = 14 if self.detailed else 8
+        # the discs lie along the vehicle: (sin, cos) is that direction in world x and z
         for side in (-1, 1):
             if not self.sees_side(side, width):
                 continue
@@ -171,13 +192,14 @@ class Vehicle:
 
     def underside(self, width: float) -> None:
         """The dark gap between the body and the road."""
-        half, k = width / 2 * 0.96, self.length / 2 * 0.96
+        half, half_length = width / 2 * 0.96, self.length / 2 * 0.96  # within the body
         for end in (-1, 1):
             if self.sees_end(end):
                 corners = ((-half, .1), (half, .1), (half, .5), (-half, .5))
-                self.stage.canvas.polygon([self.point(a, y, end * k) for a, y in corners],
+                self.stage.canvas.polygon([self.point(a, y, end * half_length) for a, y in corners],
                                           (14, 14, 15), self.kind)
-        self.on_side(width * 0.96, [(-k, .12), (k, .12), (k, .5), (-k, .5)], (14, 14, 15))
+        self.on_side(width * 0.96, [(-half_length, .12), (half_length, .12), (half_length, .5),
+                                    (-half_length, .5)], (14, 14, 15))
 
 
 def add_vehicle(stage: Stage, kind: int, x: float, z: float, yaw: float, length: float) -> None:
@@ -191,6 +213,7 @@ def _car(car: Vehicle) -> None:
     dice, length = car.stage.dice, car.length
     color = dice.tint(dice.pick(_LACQUERS), 0.85, 1.1, 4)
     width, height, half = dice.uniform(1.68, 1.88), dice.uniform(1.4, 1.75), length / 2
+    # height of the windows' lower edge, length of the hood, whether the rear is steep
     belt, hood, estate = height * 0.57, length * dice.uniform(0.2, 0.28), dice.chance(0.5)
     glass = scaled(_GLASS, dice.uniform(0.6, 1.4))
     car.underside(width)
@@ -199,6 +222,7 @@ def _car(car: Vehicle) -> None:
             (half - .14, belt), (-half + hood, belt), (-half + .2, belt * .86),
             (-half + .03, belt * .74), (-half, .5)]
     car.extrude(body, width, color)
+    # front and rear end of the cabin, which begins at the belt
     a0, a1 = -half + hood, half - (.12 if estate else length * .13)
     cabin = [(a0, belt), (a1, belt), (a1 - (.3 if estate else length * .12), height),
              (a0 + length * .15, height)]
@@ -206,7 +230,7 @@ def _car(car: Vehicle) -> None:
     top = height - .09
     pane = [(a0 + .3, belt + .05), (a1 - .15, belt + .05), (cabin[2][0] - .08, top),
             (cabin[3][0] + .08, top)]
-    car.on_side(width * 0.862, pane, glass)
+    car.on_side(width * 0.862, pane, glass)  # a little outside the cabin, whose width is 0.86
     if car.detailed:
         middle = (a0 + a1) / 2 + .1
         # pillar and door
@@ -233,14 +257,15 @@ def _truck(truck: Vehicle) -> None:
     glass = scaled(_GLASS, dice.uniform(0.6, 1.3))
     truck.underside(width)
     # outlines seen from the side, (along, up) in meters: the cargo box, the cabin before it
-    parts = [
+    # (both have one distance for the painter, so that the later one covers the earlier)
+    bodies = [
         lambda: truck.extrude([(-half + 2.1, .75), (half, .75), (half, height),
                                (-half + 2.1, height)], width, cargo),
         lambda: truck.extrude([(-half, .45), (-half + 1.95, .45), (-half + 1.95, 2.65),
                                (-half + .3, 2.65), (-half, 1.5)], width * .96, cabin)
     ]
-    for part in parts if truck.sees_end(-1) else reversed(parts):
-        part()
+    for add_body in bodies if truck.sees_end(-1) else reversed(bodies):
+        add_body()
     truck.on_side(width * .97, [(-half + .35, 1.5), (-half + 1.35, 1.5), (-half + 1.35, 2.3),
                                 (-half + .5, 2.3)], glass)
     if truck.sees_end(-1):
@@ -260,6 +285,7 @@ def _panes(vehicle: Vehicle, width: float, y0: float, y1: float, glass: Color) -
     vehicle is ``width`` meters wide.
     """
     half = vehicle.length / 2
+    # direction along the vehicle, width of a pane, whether there is light inside
     texture = vehicle.stage.canvas.texture(PANES, abs(vehicle.sin), abs(vehicle.cos),
                                            vehicle.stage.dice.uniform(1.3, 2),
                                            float(vehicle.stage.dark))

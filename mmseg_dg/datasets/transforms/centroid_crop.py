@@ -58,19 +58,24 @@ class CentroidCrop(BaseTransform):
         self.pad_val = checked_pad_values(pad_val, 'CentroidCrop')
 
     def transform(self, results: dict) -> dict:
-        """Fill and cut ``img`` and every array of ``seg_fields``."""
+        """Fill ``img`` and every array of ``seg_fields`` to at least the crop and cut all to one
+        drawn box.
+        """
         shape = results['img'].shape[:2]
         box = self.choose_box(shape, self._point(results, shape))
-        for key, value in [('img', self.pad_val['img']),
-                           *((k, self.pad_val['seg']) for k in results.get('seg_fields', []))]:
-            results[key] = np.ascontiguousarray(
-                box.cut(pad_centered(results[key], self.crop_size, value)))
+        for key in ('img', *results.get('seg_fields', [])):
+            fill = self.pad_val['img' if key == 'img' else 'seg']
+            padded = pad_centered(results[key], self.crop_size, fill)
+            results[key] = np.ascontiguousarray(box.cut(padded))
         results['img_shape'] = results['img'].shape[:2]
         return results
 
     def _point(self, results: dict, shape: tuple[int, int]) -> Optional[tuple[int, int]]:
-        """The wanted point (row, column) in the resized image, before that is padded to the
-        crop.
+        """The wanted point (row, column) in the resized image of ``shape`` (height, width), before
+        that is padded to the crop; None where the sample wants none.
+
+        Reads ``wanted_point`` (row, column in the label as loaded, set by :class:`SeededDataset`),
+        ``scale_factor`` and ``flip`` of the sample.
         """
         point = results.get('wanted_point')
         if point is None:
@@ -78,15 +83,17 @@ class CentroidCrop(BaseTransform):
         if results.get('flip'):
             raise ValueError('CentroidCrop: the image is flipped already and the wanted point is '
                              'not; put RandomFlip after the crop')
-        # the point is of the label as loaded; factors are (width, height), the point (row, column)
-        factors = results.get('scale_factor', (1.0, 1.0))
+        x_factor, y_factor = results.get('scale_factor', (1.0, 1.0))
+        # - 1: a point on the edge must not be scaled to a row or column behind the last one
         return pair(
             min(int(place * factor), side - 1)
-            for place, factor, side in zip(point, (factors[1], factors[0]), shape))
+            for place, factor, side in zip(point, (y_factor, x_factor), shape))
 
     def choose_box(self, shape: tuple[int, int], point: Optional[tuple[int,
                                                                        int]] = None) -> ArrayBox:
-        """The box for an image of ``shape`` (height, width), counted in the filled image."""
+        """The box for an image of ``shape`` (height, width) and, if wanted, a ``point`` (row,
+        column) in it; the box is counted in the filled image.
+        """
         y, x = (self._start(have, want, None if point is None else point[axis])
                 for axis, (have, want) in enumerate(zip(shape, self.crop_size)))
         return ArrayBox(y, y + self.crop_size[0], x, x + self.crop_size[1])
@@ -98,8 +105,12 @@ class CentroidCrop(BaseTransform):
             have: Rows (columns) of the image.
             want: Of the crop; a smaller image is padded to it on both sides.
             point: The place along this axis that must be inside; None: anywhere.
+
+        Returns:
+            The first row (column), counted in the padded image. (``randint`` excludes its end, so
+            ``+ 1`` includes the last start.)
         """
-        last = max(0, have - want)
+        last = max(0, have - want)  # the last start of a crop that lies inside the image
         if point is None:
             return int(np.random.randint(0, last + 1))
         place = point + max(0, want - have) // 2  # after padding

@@ -41,9 +41,9 @@ class ResizeToHeight(BaseTransform):
         self.height, self.interpolation, self.backend = height, interpolation, backend
 
     def transform(self, results: dict) -> dict:
-        """Resize."""
+        """Resize image and labels to the height; adds ``scale_factor`` (width, height)."""
         height, width = results['img'].shape[:2]
-        # in this order: floating point decides ties
+        # divided first, as in the protocol's code: rounding before int() may decide one pixel
         size = max(1, int(width / height * self.height)), self.height
         return resized(results, size, self.interpolation, self.backend)
 
@@ -58,10 +58,9 @@ class CenterCropPad(BaseTransform):
     evaluation.
 
     mmseg resizes predictions back to ``ori_shape`` before they are scored. Here ``ori_shape``
-    becomes the size of the
-    frame: the score is taken in it, on labels that went through the same steps (so
-    ``LoadAnnotations`` comes before). Where a difference is odd, the larger half is at the bottom
-    and at the right.
+    becomes the size of the frame: the score is taken in it, on labels that went through the same
+    steps (so ``LoadAnnotations`` comes before). Where a difference is odd, the larger half is at
+    the bottom and at the right.
 
     Args:
         size: Height and width, or one number for both, in pixels.
@@ -80,7 +79,9 @@ class CenterCropPad(BaseTransform):
         self.pad_val = checked_pad_values(pad_val, 'CenterCropPad')
 
     def transform(self, results: dict) -> dict:
-        """Cut and fill ``img`` and every array of ``seg_fields``."""
+        """Cut and fill ``img`` and every array of ``seg_fields``; all three shapes of the sample
+        become the frame's (height, width).
+        """
         results['img'] = center_crop_pad(results['img'], self.size, self.pad_val['img'])
         for key in results.get('seg_fields', []):
             results[key] = center_crop_pad(results[key], self.size, self.pad_val['seg'])

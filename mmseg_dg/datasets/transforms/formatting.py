@@ -81,9 +81,12 @@ class PackStreamInputs(PackSegInputs):
         super().__init__(meta_keys=tuple(meta_keys))
 
     def transform(self, results: dict) -> dict:
-        """Pack one sample."""
+        """Pack one sample into ``dict(inputs=..., data_samples=...)``; mmseg packs image and label,
+        the mask of :class:`PseudoLabelMargins` is added here.
+        """
         packed = super().transform(results)
         if 'valid_pseudo_mask' in results:
+            # flips leave negative strides, which torch does not take; (H, W) -> (1, H, W)
             mask = torch.from_numpy(np.ascontiguousarray(results['valid_pseudo_mask']))[None]
             packed['data_samples'].set_data(dict(valid_pseudo_mask=PixelData(data=mask)))
         return packed

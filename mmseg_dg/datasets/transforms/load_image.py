@@ -85,7 +85,9 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
         """Why an image with this header would be refused, known before it is decoded.
 
         Returns:
-            Kind of the doctor's list and reason; two empty texts for an image that is taken.
+            (kind, reason): the heading under which ``tools/doctor.py`` lists such files
+            (``'deep_image'``, ``'extra_channels'``, ``'large_image'``), and the text for people;
+            two empty texts for an image that is taken.
         """
         text = f'it is a {header.text}'
         if header.floating or header.bits > 16:
@@ -102,18 +104,21 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
         return ('large_image', large) if large else ('', '')
 
     def problem(self, header: ImageHeader) -> str:
-        """The reason of :meth:`fault`."""
+        """The reason of :meth:`fault`, '' for an image that is taken."""
         return self.fault(header)[1]
 
     def decode_deep(self, content: bytes) -> Optional[np.ndarray]:
-        """An image of more than 8 bits as it is in the file, unscaled, uint16 (H, W, 3); None if it
-        cannot be read.
+        """An image of more than 8 bits as it is in the file, unscaled, uint16 (H, W, 3) or, with a
+        gray ``color_type``, (H, W); None if it cannot be read. The doctor looks for its largest
+        value.
         """
         return mmcv.imfrombytes(content, flag=_DEEP_FLAGS[self.color_type], backend='cv2')
 
     def _decode(self, content: bytes, path: str) -> np.ndarray:
-        """The image, uint8, with channels last; refuses (ValueError) files that would lose
-        something.
+        """The image of a file's content, uint8 (H, W, 3), or as ``color_type`` asks.
+
+        Refuses (ValueError, naming ``path``) what :meth:`fault` names, what cannot be decoded, and
+        what the decoder would cut down to 8 bits.
         """
         try:
             header: Optional[ImageHeader] = read_header(bytes(content))
@@ -122,9 +127,8 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
         problem = self.problem(header) if header is not None else ''
         if problem:
             raise ValueError(f'{path}: {problem}')
-        bits = 8 if header is None else header.bits
+        bits = 8 if header is None else header.bits  # of an unknown format: as mmcv decodes it
         deep = bits > 8
-        # Pillow would cut a color image down to 8 bits
         if deep and self.imdecode_backend == 'pillow':
             raise ValueError(f"{path}: imdecode_backend='pillow' cuts {bits}-bit images off "
                              "at 255; use 'cv2'")
@@ -132,6 +136,7 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
             image = mmcv.imfrombytes(content,
                                      flag=_DEEP_FLAGS[self.color_type] if deep else self.color_type,
                                      backend=self.imdecode_backend)
+        # what the decoding backends of mmcv raise for damaged files
         except (OSError, SyntaxError, ValueError, AttributeError, cv2.error) as error:
             raise ValueError(f'{path}: cannot be read as an image; the file may be cut off '
                              f'({error})') from error
@@ -149,12 +154,13 @@ class LoadImageFromFile(MMCVLoadImageFromFile):
         if image.dtype != np.uint16:
             raise ValueError(f'{path}: pixels of type {image.dtype}; convert the image to 8 or 16 '
                              'bits')
-        if self.bit_depth is None:
+        if self.bit_depth is None:  # only where the header was not understood: see fault
             largest = int(image.max(initial=0))
             raise ValueError(f'{path}: an image of 16 bits (largest value {largest}, which '
                              f'{bits_used(largest)} bits hold); set bit_depth of LoadImageFromFile')
         return to_uint8(image, self.bit_depth, path)
 
     def __repr__(self) -> str:
+        # [:-1]: the arguments go before the closing bracket of mmcv's text
         return super().__repr__(
         )[:-1] + f', bit_depth={self.bit_depth}, max_pixels={self.max_pixels})'

@@ -56,7 +56,12 @@ class LoadImageStack(LoadImageFromFile):
 
     def fault(self, header: ImageHeader) -> tuple[str, str]:
         """Why an image with this header would be refused; pages of a TIFF file are counted when it
-        is read."""
+        is read.
+
+        Returns:
+            (kind, reason) as :meth:`LoadImageFromFile.fault`; two empty texts for an image that is
+            taken.
+        """
         large = size_problem(header, self.max_pixels)
         if large:
             return 'large_image', large
@@ -75,14 +80,18 @@ class LoadImageStack(LoadImageFromFile):
         return '', ''
 
     def decode_deep(self, content: bytes) -> Optional[np.ndarray]:
-        """A stack as it is in the file, unscaled, (H, W, C); None if it cannot be read."""
+        """A stack as it is in the file, unscaled, (H, W, C); None if it cannot be read. The doctor
+        looks for its largest value.
+        """
         try:
             return self._read(bytes(content), 'image')
         except ValueError:
             return None
 
     def _decode(self, content: bytes, path: str) -> np.ndarray:
-        """The stack (H, W, C) of a file's content, checked."""
+        """The stack of a file's content, (H, W, C) with values in 0..255: uint8, or float32 with
+        ``to_float32``; refuses (ValueError) what :meth:`fault` names and what cannot be read.
+        """
         content = bytes(content)
         try:
             problem = self.problem(read_header(content))
@@ -93,8 +102,12 @@ class LoadImageStack(LoadImageFromFile):
         return self._checked(self._read(content, path), path)
 
     def from_array(self, image: Any, name: str) -> dict:
-        """What :meth:`transform` gives, for an array (H, W, C) with the channels and values of the
-        files."""
+        """What :meth:`transform` gives, for an image that is in memory already (inference).
+
+        Args:
+            image: Array (H, W, C), or (H, W) for one channel, with channels and values as in files.
+            name: Of the image, for messages.
+        """
         image = self._checked(np.atleast_3d(np.asarray(image)), name)
         if self.to_float32:
             image = image.astype(np.float32)
@@ -102,7 +115,9 @@ class LoadImageStack(LoadImageFromFile):
         return dict(img=image, img_path=None, img_shape=size, ori_shape=size)
 
     def _checked(self, image: np.ndarray, path: str) -> np.ndarray:
-        """An image (H, W, C) after a check of channels and size, its values brought to 0..255."""
+        """An image (H, W, C) with its values brought to 0..255; refuses (ValueError, naming
+        ``path``) another number of channels and more than ``max_pixels``.
+        """
         if image.shape[2] != self.channels:
             raise ValueError(
                 f'{path}: {image.shape[2]} channels, but LoadImageStack has '
@@ -130,7 +145,9 @@ class LoadImageStack(LoadImageFromFile):
         return image
 
     def _read_tiff(self, content: bytes, path: str) -> np.ndarray:
-        """The first series of a TIFF file as (H, W, C), whatever the order of its axes."""
+        """The first series of a TIFF file (tifffile: pages of one shape and type form a series) as
+        (H, W, C), whatever the order of its axes.
+        """
         try:
             import tifffile
         except ImportError as error:
@@ -144,6 +161,7 @@ class LoadImageStack(LoadImageFromFile):
             raise ValueError(
                 f'{path}: cannot be read as a TIFF stack ({type(error).__name__}: {error}); a '
                 'compression that tifffile lacks needs pip install imagecodecs') from error
+        # a letter per axis: Y rows, X columns, any other one channels (samples, pages, ...)
         keep = [i for i, axis in enumerate(axes) if axis in 'YX' or image.shape[i] > 1]
         # without axes of length 1: (H, W, C) or (H, W) in any order
         image = image.reshape([image.shape[i] for i in keep])
@@ -172,9 +190,9 @@ class LoadImageStack(LoadImageFromFile):
             low, high = self.value_range
             scaled = (image.astype(np.float64) - low).clip(0, high - low) * (255 / (high - low))
         elif image.dtype == np.uint16 and self.bit_depth is not None:
-            eight = to_uint8(image, self.bit_depth, path)  # refuses values beyond
+            rounded = to_uint8(image, self.bit_depth, path)  # also refuses larger values
             if not self.to_float32:
-                return eight
+                return rounded
             # with a point: the fractions that 8 bits would round away are kept
             scaled = image * (255 / (2**self.bit_depth - 1))
         else:
@@ -187,5 +205,6 @@ class LoadImageStack(LoadImageFromFile):
         return np.floor(scaled + 0.5).astype(np.uint8)  # rounded, halves up
 
     def __repr__(self) -> str:
-        own = f'channels={self.channels}, value_range={self.value_range}'
-        return f'{super().__repr__()[:-1]}, {own})'
+        # [:-1]: the further arguments go before the closing bracket
+        return (f'{super().__repr__()[:-1]}, channels={self.channels}, '
+                f'value_range={self.value_range})')

@@ -52,8 +52,8 @@ class LoadAnnotations(MMSegLoadAnnotations):
             (``ori_shape``).
     """
     def _load_seg_map(self, results: dict) -> None:
-        """Read the label into ``gt_seg_map``, uint8 (H, W); refuses one that is not of its image's
-        size.
+        """Read the label into ``gt_seg_map``, uint8 (H, W), with mapped ids; refuses (ValueError)
+        one that is not of its image's size. Overrides the step that mmseg's ``transform`` calls.
         """
         label = self._mapped(self._read_ids(results), results)
         size = results.get('ori_shape')
@@ -73,7 +73,7 @@ class LoadAnnotations(MMSegLoadAnnotations):
         try:
             label = without_channel(
                 imfrombytes(content, flag='unchanged', backend=self.imdecode_backend))
-        # PIL's ways of saying so; OpenCV gives None
+        # what PIL raises for no image or a damaged one; OpenCV gives None: AttributeError here
         except (OSError, SyntaxError, AttributeError) as error:
             raise ValueError(f'{path}: cannot be read as an image; the file may be cut off '
                              f'({error})') from error
@@ -81,7 +81,7 @@ class LoadAnnotations(MMSegLoadAnnotations):
             raise ValueError(f'{path}: expected one id per pixel, got shape {label.shape}; a '
                              'color picture of the labels must be converted to ids first')
         if label.dtype != np.uint8:
-            if label.dtype == bool:
+            if label.dtype == bool:  # images of one bit
                 return label.astype(np.uint8)
             low, high = int(label.min()), int(label.max())
             if low < 0 or high > 255:
@@ -90,9 +90,11 @@ class LoadAnnotations(MMSegLoadAnnotations):
         return label.astype(np.uint8)
 
     def _mapped(self, label: np.ndarray, results: dict) -> np.ndarray:
-        """The label with the dataset's ``label_map`` and ``reduce_zero_label`` applied."""
+        """The label (uint8, (H, W)) with ``reduce_zero_label`` and then ``label_map`` applied, both
+        as the dataset put them into ``results``; an own ``reduce_zero_label`` comes first.
+        """
         label_map = results.get('label_map')
-        # unlike the stock loader, an unset option is not remembered from the first sample
+        # the stock loader keeps the first sample's value for all; here None asks every sample
         reduce_zero = self.reduce_zero_label
         if reduce_zero is None:
             reduce_zero = results.get('reduce_zero_label', False)
@@ -102,7 +104,11 @@ class LoadAnnotations(MMSegLoadAnnotations):
 
 
 def without_channel(label: np.ndarray) -> np.ndarray:
-    """(H, W) of a decoded label with or without one channel; a side of one pixel is no channel."""
+    """A decoded label without its axis of one channel, last (H, W, 1) or first (1, H, W).
+
+    Two axes are height and width, even where one of them is 1; of more channels nothing is taken
+    away. Returns (H, W), or what was given.
+    """
     if label.ndim == 3 and 1 in (label.shape[0], label.shape[2]):
         return label[..., 0] if label.shape[2] == 1 else label[0]
     return label
@@ -121,7 +127,9 @@ class LoadSynthiaAnnotations(LoadAnnotations):
         ValueError: The file is of the other kind, cannot be read, or its ids do not fit 8 bits.
     """
     def _read_ids(self, results: dict) -> np.ndarray:
-        """The label file's ids, uint8 (H, W); refuses (ValueError) what holds none."""
+        """The label file's ids, uint8 (H, W); refuses (ValueError) what holds none. The entry
+        ``raw_ids`` of the sample, set by :class:`TrainIdDataset`, says which kind of file it is.
+        """
         if not results.get('raw_ids', False):
             return super()._read_ids(results)
         path = results['seg_map_path']

@@ -64,7 +64,9 @@ class ColorJitter(BaseTransform):
         self.amounts, self.prob = (brightness, contrast, saturation, hue), prob
 
     def draw(self) -> JitterParameters:
-        """Random parameters from numpy's global generator."""
+        """Random parameters, drawn from numpy's global generator in this order: brightness,
+        contrast, saturation, hue, order of the operations.
+        """
         brightness, contrast, saturation = (float(np.random.uniform(max(0.0, 1 - a), 1 + a))
                                             for a in self.amounts[:3])
         shift = float(np.random.uniform(-self.amounts[3], self.amounts[3]))
@@ -73,7 +75,7 @@ class ColorJitter(BaseTransform):
                                 order=tuple(_OPERATIONS[i] for i in np.random.permutation(4)))
 
     def transform(self, results: dict) -> dict:
-        """Jitter, or leave the image alone."""
+        """Jitter the image with probability ``prob``."""
         if np.random.random_sample() < self.prob:
             results['img'] = jitter(results['img'], self.draw())
         return results
@@ -105,7 +107,7 @@ class RandomGaussianBlur(BaseTransform):
         self.prob = prob
 
     def transform(self, results: dict) -> dict:
-        """Blur, or leave the image alone."""
+        """Blur the image with probability ``prob``."""
         if np.random.random_sample() < self.prob:
             sigma = float(np.random.uniform(self.sigma[0], self.sigma[1]))
             results['img'] = gaussian_blur(results['img'], sigma)
@@ -117,12 +119,12 @@ class RandomGaussianBlur(BaseTransform):
 
 def jitter(image: np.ndarray, parameters: JitterParameters) -> np.ndarray:
     """Apply drawn parameters to ``image`` uint8 (H, W, 3) BGR, or to the first three (RGB) of more
-    channels.
+    channels (:class:`LoadImageStack`); returns a new array of the same shape and order.
     """
     if image.shape[2] > 3:
-        colors = jitter(image[..., 2::-1], parameters)  # the first three as BGR
+        colors = jitter(image[..., 2::-1], parameters)  # channels 2, 1, 0: the first three as BGR
         return np.concatenate([colors[..., ::-1], image[..., 3:]], axis=2)
-    picture = Image.fromarray(np.ascontiguousarray(image[..., ::-1]))
+    picture = Image.fromarray(np.ascontiguousarray(image[..., ::-1]))  # PIL has RGB
     for name in parameters.order:
         value = parameters._asdict()[name]
         if name == 'brightness':
@@ -131,14 +133,16 @@ def jitter(image: np.ndarray, parameters: JitterParameters) -> np.ndarray:
             picture = ImageEnhance.Contrast(picture).enhance(value)
         elif name == 'saturation':
             picture = ImageEnhance.Color(picture).enhance(value)
-        elif value:  # hue
+        elif value:  # hue; a shift of 0 is passed over: the way through HSV would round colors
             picture = _shift_hue(picture, value)
     return np.ascontiguousarray(np.asarray(picture)[..., ::-1])
 
 
 def _shift_hue(picture: Image.Image, shift: float) -> Image.Image:
+    """An RGB picture with its hues turned by ``shift`` of the color circle, in [-0.5, 0.5]."""
     hue, saturation, value = picture.convert('HSV').split()
-    moved = (np.asarray(hue, np.int16) + int(shift * 255)) % 256  # the circle has 256 steps
+    # PIL's circle has 256 steps; a factor of 255, rounded toward 0, is torchvision's
+    moved = (np.asarray(hue, np.int16) + int(shift * 255)) % 256
     return Image.merge('HSV',
                        (Image.fromarray(moved.astype(np.uint8)), saturation, value)).convert('RGB')
 
@@ -147,5 +151,5 @@ def gaussian_blur(image: np.ndarray, sigma: float) -> np.ndarray:
     """``image`` uint8 (H, W, C) under a Gaussian cut off at four standard deviations, edges
     repeated.
     """
-    side = 2 * math.ceil(4 * sigma) + 1
+    side = 2 * math.ceil(4 * sigma) + 1  # odd: the kernel has a middle
     return cv2.GaussianBlur(image, (side, side), sigma, borderType=cv2.BORDER_REPLICATE)

@@ -50,9 +50,10 @@ class RandomRescale(BaseTransform):
         """Resize image and labels by a drawn factor; adds ``scale_factor`` (width, height)."""
         height, width = results['img'].shape[:2]
         longer = max(height, width)
-        # the longer side is drawn in whole pixels
+        # the new length of the longer side is drawn, in whole pixels, and gives the factor
         low, high = (max(1, int(longer * ratio)) for ratio in self.ratio_range)
         factor = np.random.randint(low, high + 1) / longer
+        # (width, height), rounded
         size = max(1, int(width * factor + 0.5)), max(1, int(height * factor + 0.5))
         return resized(results, size, self.interpolation, self.backend)
 
@@ -93,6 +94,10 @@ def resized(results: dict, size: tuple[int, int], interpolation: str, backend: s
         size: (width, height) in pixels.
         interpolation: Of the image, as :func:`mmcv.imresize` names it.
         backend: ``'cv2'`` or ``'pillow'``; of the label maps as well.
+
+    Returns:
+        ``results`` itself, with ``img_shape`` (height, width) and ``scale_factor`` (of width, of
+        height) set.
 
     Raises:
         ValueError: ``'pillow'`` and an array that is not uint8.

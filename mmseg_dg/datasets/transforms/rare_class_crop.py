@@ -53,7 +53,7 @@ class RareClassCrop(BaseTransform):
         ValueError: The image is smaller than the crop (message has file and sizes), or a bad
             argument.
     """
-    _redraws = 10
+    _redraws = 10  # further boxes of one attempt, as in the official code
 
     def __init__(self, crop_size: Union[int, tuple[int, int]], cat_max_ratio: float = 0.75,
                  min_crop_pixels: Optional[int] = None, max_tries: int = 10,
@@ -64,6 +64,7 @@ class RareClassCrop(BaseTransform):
                              f'width), got {crop_size}')
         if cat_max_ratio <= 0:
             raise ValueError(f'RareClassCrop: cat_max_ratio must be > 0, got {cat_max_ratio}')
+        # "more than min_crop_pixels", so even a crop full of the class must exceed it
         if min_crop_pixels is not None and min_crop_pixels >= self.crop_size[0] * self.crop_size[1]:
             raise ValueError(f'RareClassCrop: no crop of {self.crop_size} can have more than '
                              f'min_crop_pixels={min_crop_pixels} pixels of a class')
@@ -96,7 +97,7 @@ class RareClassCrop(BaseTransform):
             shape: (height, width) of the image.
             label: uint8 (H, W), or None: then any box will do.
             wanted_class: Class of which the crop should show more than ``min_crop_pixels`` pixels;
-                the last of ``max_tries`` boxes is taken where none does.
+                after ``max_tries`` boxes that do not, the next one is taken unchecked.
         """
         if label is None:
             return self._random_box(shape)
@@ -110,13 +111,15 @@ class RareClassCrop(BaseTransform):
         return box
 
     def _varied_box(self, shape: tuple[int, int], label: np.ndarray) -> ArrayBox:
-        """A random crop, drawn again while one class fills more than ``cat_max_ratio`` of it."""
+        """A random box, drawn again (at most ``_redraws`` times) while the label in it has fewer
+        than two classes or one class fills ``cat_max_ratio`` of its pixels or more.
+        """
         box = self._random_box(shape)
         if self.cat_max_ratio >= 1:  # every crop is varied enough
             return box
-        # as in the official code; ignored pixels do not count
+        # as in the official code, the last box is not checked; ignored pixels do not count
         for _ in range(self._redraws):
-            counts = count_ids(box.cut(label))
+            counts = count_ids(box.cut(label))  # pixels of each id, (256,)
             counts[self.ignore_index] = 0
             if np.count_nonzero(counts) > 1 and counts.max() / counts.sum() < self.cat_max_ratio:
                 break
@@ -124,6 +127,9 @@ class RareClassCrop(BaseTransform):
         return box
 
     def _random_box(self, shape: tuple[int, int]) -> ArrayBox:
+        """A box of ``crop_size`` anywhere in an image of ``shape`` (height, width), uniform; row
+        before column, the order in which the official code draws.
+        """
         height, width = self.crop_size
         y = np.random.randint(0, shape[0] - height + 1)
         x = np.random.randint(0, shape[1] - width + 1)

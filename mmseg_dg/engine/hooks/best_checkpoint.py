@@ -24,6 +24,12 @@ class BestCheckpoints(CheckpointHook):
     the first regular one, so that a kill between them leaves something to go on from; a resume
     writes it again from there. Names are relative to the folder of the checkpoints; nothing outside
     of it is ever removed.
+
+    A score is named as in ``save_best`` (``mean/mIoU``) and called ``indicator``. mmengine's hook
+    keeps the list of them in ``key_indicators``, the folder of the checkpoints in ``out_dir``, the
+    newest regular checkpoint of this process in ``last_ckpt``, and the best ones in
+    ``best_ckpt_path`` or ``best_ckpt_path_dict``. ``_write``, ``_remove`` and ``_resumed`` are
+    those of :class:`DomainCheckpointHook`.
     """
     #: Best checkpoints that wait for the first regular one.
     _waiting_best: list[str]
@@ -33,12 +39,13 @@ class BestCheckpoints(CheckpointHook):
     _saved_best: dict[str, Optional[str]]
 
     def _hub_keys(self, indicator: str) -> tuple[str, str]:
-        """Names of score and file in the message hub, as mmengine's."""
+        """Keys of mmengine's message hub: ``(of the best score, of the name of its file)``."""
         end = '' if len(self.key_indicators) == 1 else f'_{indicator}'
         return f'best_score{end}', f'best_ckpt{end}'
 
     def _best(self, indicator: str) -> Optional[str]:
-        """File name of the present best checkpoint."""
+        """File name, without folder, of the present best checkpoint by a score; None without one.
+        """
         path = self.best_ckpt_path if len(
             self.key_indicators) == 1 else self.best_ckpt_path_dict.get(indicator)
         return osp.basename(path) if path else None
@@ -68,13 +75,15 @@ class BestCheckpoints(CheckpointHook):
         self._saved_best = {}
         for indicator in self.key_indicators:
             score_key, path_key = self._hub_keys(indicator)
-            info = runner.message_hub.runtime_info
+            info = runner.message_hub.runtime_info  # restored from the resumed checkpoint
             recorded = info.get(path_key)
+            # the file name alone: earlier versions recorded a whole path, perhaps one of Windows
             name = str(recorded).replace('\\', '/').rpartition('/')[2] if recorded else None
             self._set_best(runner, indicator, name)
             if name and name == self._best_name(runner, indicator) and not on_first_process(
                     lambda name=name: self._is_here(runner, name)):
-                # the run was killed before it wrote this checkpoint; it resumes from these weights
+                # best of the very iteration the run resumes at: it was killed before it wrote this
+                # checkpoint, and the weights it has now are those
                 self._write_best(runner, name)
             if name and not on_first_process(lambda name=name: self._is_here(runner, name)):
                 runner.logger.warning(
@@ -105,15 +114,15 @@ class BestCheckpoints(CheckpointHook):
         source = runner._load_from or ''
         if not osp.exists(source) or not osp.samefile(osp.dirname(source) or '.', self.out_dir):
             return
-        # files named as a best checkpoint of this score, with its iteration as the group
+        # file names of best checkpoints of this score, with the iteration as the group
         form = re.compile(
             re.escape(self._best_name(runner, indicator, 'N')).removesuffix(r'N\.pth')
             + r'(\d+)\.pth')
-        kept = form.fullmatch(name)
+        named = form.fullmatch(name)
         for other in sorted(os.listdir(self.out_dir)):
-            found = form.fullmatch(other)
-            if found and other != name:
-                if kept and int(found.group(1)) < int(kept.group(1)):
+            left_over = form.fullmatch(other)
+            if left_over and other != name:
+                if named and int(left_over.group(1)) < int(named.group(1)):
                     self._remove(other)
                 else:
                     self._outdated_best.append(other)
@@ -142,6 +151,9 @@ class BestCheckpoints(CheckpointHook):
             self.save_best and any(self._best(indicator) for indicator in self.key_indicators))
 
     def _no_regular_yet(self) -> bool:
+        """Whether regular checkpoints are wanted (``interval``) and a run could not go on from any
+        yet: this process has written none and has resumed from none.
+        """
         return self.interval > 0 and self.last_ckpt is None and not self._resumed
 
     def _best_name(self, runner: Any, indicator: str, step: Any = None) -> str:
@@ -150,11 +162,15 @@ class BestCheckpoints(CheckpointHook):
         return f'best_{indicator}_{self.filename_tmpl.format(step)}'.replace('/', '_')
 
     def _write_best(self, runner: Any, name: str) -> None:
+        """Write the present weights as best checkpoint ``name``; without optimizer and schedules,
+        as no run resumes from it.
+        """
         self._write(runner, name, save_optimizer=False, save_param_scheduler=False,
                     meta=dict(epoch=runner.epoch, iter=runner.iter), by_epoch=False)
         runner.logger.info(f'best checkpoint saved: {name}')
 
     def _write_waiting_best(self, runner: Any) -> None:
+        """Write the best checkpoints that waited for the first regular one."""
         for name in self._waiting_best:
             self._write_best(runner, name)
         self._waiting_best = []
@@ -166,14 +182,16 @@ class BestCheckpoints(CheckpointHook):
         """
         if not self.save_best:
             return
-        if 'auto' in self.key_indicators:
+        if 'auto' in self.key_indicators:  # mmengine then sets key_indicators and rules
             self._init_rule(self.rules, [next(iter(metrics))])  # the first metric there is
         # the first best checkpoint waits for the first regular one, which is written right after
         waits = self._no_regular_yet() and isinstance(runner.train_loop, AnnouncingLoop)
         for indicator, rule in zip(self.key_indicators, self.rules):
             score, before = metrics[indicator], self._best(indicator)
             score_key, _ = self._hub_keys(indicator)
+            # init_value_map: minus or plus infinity, by rule ('greater', 'less')
             best = runner.message_hub.get_info(score_key, self.init_value_map[rule])
+            # None: the score could not be computed in this evaluation
             if score is None or not self.is_better_than[indicator](score, best):
                 continue
             name = self._best_name(runner, indicator)
@@ -197,11 +215,11 @@ class BestCheckpoints(CheckpointHook):
         """
         if not self.save_best:
             return
-        now = {
+        present = {
             indicator: self._best(indicator)
             for indicator in self.key_indicators if self._best(indicator)
         }
         for name in self._outdated_best:
-            if name not in now.values():
+            if name not in present.values():
                 self._remove(name)
-        self._outdated_best, self._saved_best = [], now
+        self._outdated_best, self._saved_best = [], present

@@ -51,7 +51,8 @@ class ClassPriorHook(CheckingHook):
     def before_train(self, runner: Runner) -> None:
         """Count, unless a resumed checkpoint brought the counts."""
         method = method_of(runner)
-        # networks whose prior is not known yet; ``ready`` is a buffer, 1 once counts were set
+        # networks whose prior is not known yet (``ready`` is a buffer, 1 once counts were set), or
+        # is that of a ``load_from`` file: those of a new run are counted anew
         fresh = [
             module for module in self._adjustments(method)
             if runner.iter == 0 or not int(module.ready)
@@ -66,7 +67,7 @@ class ClassPriorHook(CheckingHook):
         counts = torch.as_tensor(statistics.totals)
         for module in fresh:
             module.set_class_counts(counts.to(module.prior.device))
-        shares = counts.double() / counts.sum().clamp(min=1)
+        shares = counts.double() / counts.sum().clamp(min=1)  # for the log; no pixel at all: zeros
         names = statistics.class_names or [str(i) for i in range(len(counts))]
         print_log(
             'class prior of stream "' + stream + '": ' + ', '.join(f'{n} {100 * float(s):.2f} %'

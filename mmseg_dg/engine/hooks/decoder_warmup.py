@@ -54,7 +54,7 @@ class DecoderWarmupHook(CheckingHook):
         self.warmup_iters, self.warmup_epochs = warmup_iters, warmup_epochs
         self.clear_momentum = clear_momentum
         self.length = 0  # iterations of the warm-up, settled in before_train
-        # parameters that are frozen now; None outside the warm-up
+        # the encoder's parameters that this hook keeps frozen; None outside the warm-up
         self._frozen: Optional[list[nn.Parameter]] = None
 
     def check_run(self, runner: Runner) -> None:
@@ -62,8 +62,9 @@ class DecoderWarmupHook(CheckingHook):
         encoder.
         """
         model = method_of(runner)
+        # a length in epochs needs the training loop, and this is called while that is built
         if self.warmup_epochs is None:
-            self._length(runner, model)
+            self._warmup_length(runner, model)
         if not encoder_modules(model):
             raise ValueError(f'DecoderWarmupHook: {type(model).__name__} has no backbone to freeze')
 
@@ -72,15 +73,15 @@ class DecoderWarmupHook(CheckingHook):
         warm-up.
         """
         model = method_of(runner)
-        self.length = self._length(runner, model)
+        self.length = self._warmup_length(runner, model)
         if self.length > runner.max_iters:
             raise ValueError(f'the decoder warm-up of {self.length} iterations is longer than the '
                              f'training of {runner.max_iters}: max_iters counts both stages')
-        own = _own_length(model)
-        if own is not None and own != self.length:
+        method_length = _method_length(model)
+        if method_length is not None and method_length != self.length:
             print_log(
                 f'the decoder warm-up lasts {self.length} iterations, as DecoderWarmupHook '
-                f'says; model.warmup_iters={own} is not used', logger='current',
+                f'says; model.warmup_iters={method_length} is not used', logger='current',
                 level=logging.WARNING)
         if isinstance(model, HandsOver):
             model.begin_warmup(self.length, runner.iter)
@@ -97,6 +98,9 @@ class DecoderWarmupHook(CheckingHook):
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Free the encoder in the first iteration after the warm-up, and let the method hand over
         (DeFT's adaptive decoder becomes the retentive one); in all others nothing happens.
+
+        A method of two stages hands over also where nothing was frozen: a warm-up of length 0, or a
+        run that goes on after the warm-up and whose weights are of before the hand-over.
         """
         if runner.iter < self.length:
             return
@@ -106,9 +110,9 @@ class DecoderWarmupHook(CheckingHook):
                 parameter.requires_grad_(True)
             self._frozen = None
         elif not isinstance(model, HandsOver) or model.handed_over:
-            return  # it is over since an earlier iteration
+            return  # over since an earlier iteration
         if self.clear_momentum:
-            runner.optim_wrapper.optimizer.state.clear()
+            runner.optim_wrapper.optimizer.state.clear()  # what it has averaged, of all parameters
         if isinstance(model, HandsOver):
             model.hand_over()
             forget_logged(runner, model.warmup_logs)  # values that only the warm-up logs
@@ -119,7 +123,9 @@ class DecoderWarmupHook(CheckingHook):
             logger='current')
 
     def _freeze(self, runner: Runner, model: nn.Module) -> None:
-        """Take the encoder out of the training until the warm-up is over."""
+        """Take the encoder of ``model`` (the runner's, without a wrapper) out of the training until
+        the warm-up is over.
+        """
         wrapper = runner.model
         if isinstance(wrapper,
                       nn.parallel.DistributedDataParallel) and not wrapper.find_unused_parameters:
@@ -136,19 +142,20 @@ class DecoderWarmupHook(CheckingHook):
             f'decoder warm-up: {len(self._frozen)} tensors of the encoder are frozen until '
             f'iteration {self.length}', logger='current')
 
-    def _length(self, runner: Runner, model: nn.Module) -> int:
+    def _warmup_length(self, runner: Runner, model: nn.Module) -> int:
         """Iterations of the warm-up: from the hook's epochs or iterations, else the method's own.
         """
         if self.warmup_epochs is not None:
             return self.warmup_epochs * epoch_length(runner, model)
-        length = _own_length(model) if self.warmup_iters is None else self.warmup_iters
+        length = _method_length(model) if self.warmup_iters is None else self.warmup_iters
         if length is None:
             raise ValueError(f'DecoderWarmupHook: {type(model).__name__} has no warm-up of its '
                              'own: give warmup_iters or warmup_epochs')
         return int(length)
 
 
-def _own_length(model: nn.Module) -> Optional[int]:
+def _method_length(model: nn.Module) -> Optional[int]:
+    """Iterations of the warm-up that the method itself wants; None for a method of one stage."""
     return model.warmup_iters if isinstance(model, HandsOver) else None
 
 
@@ -157,19 +164,22 @@ def forget_logged(runner: Runner, prefixes: Sequence[str]) -> None:
     for ever.
 
     Args:
-        runner: The runner; each process has its own message hub.
-        prefixes: Of the names a method returns (``'warmup.'``).
+        runner: The runner; each process has its own message hub, which the log reads.
+        prefixes: Beginnings of the names a method returns (``'warmup.'``), without ``train/``.
     """
     scalars = runner.message_hub.log_scalars
-    for name in [
-            n for n in scalars if n.startswith(tuple(f'train/{prefix}' for prefix in prefixes))
-    ]:
+    beginnings = tuple(f'train/{prefix}' for prefix in prefixes)
+    for name in [name for name in scalars if name.startswith(beginnings)]:
         del scalars[name]
 
 
 def epoch_length(runner: Runner, model: nn.Module) -> int:
     """Iterations in which every sample of the labeled stream (or of the one dataloader) is seen
     about once.
+
+    Args:
+        runner: With any training loop, one of mmengine's too.
+        model: Its model without a wrapper; only a method of this package names labeled streams.
 
     Raises:
         ValueError: Fewer samples than one batch.

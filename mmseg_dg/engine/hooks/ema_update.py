@@ -59,8 +59,8 @@ class EMAUpdateHook(CheckingHook):
         buffers = _by_name('buffers', self.buffers, pairs)
         for name, (source, average) in pairs.items():
             average.configure(betas[name], self.ramp, buffers[name], self.debias)
-            # a resumed run may hold averages that wait (DeFT's decoder warm-up) with statistics of
-            # their own
+            # steps: updates so far. A resumed run is left out although it may have none: averages
+            # that wait (DeFT's decoder warm-up) have statistics of their own
             if int(average.steps) == 0 and runner.iter == 0:
                 average.copy_from(source)
 
@@ -90,17 +90,18 @@ class EMAUpdateHook(CheckingHook):
             self._update(runner)
 
     def _update(self, runner: Runner) -> None:
-        """Move the averages toward their sources, unless the step was skipped (a GPU decides
-        without the host).
+        """Move the averages toward their sources, unless the step was skipped. On a GPU the host
+        does not know whether it was: the averages get the flag and decide there.
         """
         method = method_of(runner)
-        skipped = method.step_skipped  # 0-d buffer: 1 after a step that changed nothing
+        # 0-d buffer of the method, which its step writes: 1 after a step that changed nothing
+        skipped = method.step_skipped
         if not method.averages_follow:
             return  # DeFT's wait while its decoder is warmed up
         if not skipped.is_cuda:
             if int(skipped):
                 return
-            skipped = None  # known on the host: nothing is left to be decided on a device
+            skipped = None  # not skipped, as the host knows: nothing is left to be decided
         for source, average in method.ema_pairs().values():
             average.update_parameters(source, unless=skipped)
 

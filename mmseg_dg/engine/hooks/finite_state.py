@@ -22,23 +22,28 @@ class FiniteStateHook(Hook):
     priority = 'VERY_LOW'  # after hooks that change what is saved
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        found = nonfinite_summary({key: checkpoint[key] for key in PARTS if key in checkpoint})
-        if found:
+        """Refuse to write NaN or infinite weights, averages or optimizer states (``PARTS``)."""
+        # names and counts of NaN and infinite values as a text; empty where there are none
+        wrong = nonfinite_summary({key: checkpoint[key] for key in PARTS if key in checkpoint})
+        if wrong:
             raise NonFiniteError(f'the checkpoint of iteration {runner.iter} is not written: NaN '
-                                 f'or infinite values in {found}. Earlier checkpoints in '
+                                 f'or infinite values in {wrong}. Earlier checkpoints in '
                                  f'{runner.work_dir} are as they were')
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Refuse a file with NaN or infinite values."""
         refuse_nonfinite(checkpoint, loaded_file(runner))
 
 
 def loaded_file(runner: Any) -> str:
-    """The checkpoint a runner is loading: the one it was told, or the newest of its work dir."""
-    source = runner._load_from
+    """The checkpoint a runner is loading, for messages: the one it was told, or the newest of its
+    work dir.
+    """
+    source = runner._load_from  # mmengine's: the argument load_from, None without one
     return str(source or find_latest_checkpoint(runner.work_dir) or 'the checkpoint')
 
 
 def install_finite_state(runner: Any) -> None:
-    """Register the hook, once."""
+    """Register :class:`FiniteStateHook`, unless the runner has one: several loops ask for it."""
     if not any(isinstance(hook, FiniteStateHook) for hook in runner.hooks):
         runner.register_hook(FiniteStateHook())

@@ -57,7 +57,11 @@ class ReestimateStatisticsHook(Hook):
         self.batches, self.parts, self.batch_size = batches, tuple(parts), batch_size
 
     def before_train(self, runner: Runner) -> None:
-        """Refuse runs in which this would change the training, or do nothing."""
+        """Refuse runs in which this would change the training, or do nothing.
+
+        Only under the buffer policy ``'batch'`` do the averages of a method (teachers) normalize by
+        batch statistics during training.
+        """
         method = method_of(runner)
         policies = {average.buffer_policy for _, average in method.ema_pairs().values()}
         if method.norm_eval or policies - {'batch'}:
@@ -72,6 +76,9 @@ class ReestimateStatisticsHook(Hook):
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None,
                          outputs: Any = None) -> None:
+        """Estimate where the iteration is validated or saved, once the averages of the method move
+        (DeFT's wait while its decoder is warmed up).
+        """
         method = method_of(runner)
         if method.averages_follow and state_is_due(runner.train_loop):
             self.estimate(runner, method)
@@ -83,9 +90,9 @@ class ReestimateStatisticsHook(Hook):
         seed = derive_seed(runner.seed, 'batch norm statistics', runner.iter)
         network = method.evaluated_network
         layers = self._layers(network)
-        mean = layers[0].running_mean
+        mean = layers[0].running_mean  # it tells the device of the network
         devices = [mean.device] if mean is not None and mean.is_cuda else []
-        method.eval()
+        method.eval()  # all but the chosen layers, which collecting() puts into training mode
         try:
             with collecting(layers), torch.random.fork_rng(
                     devices=devices), local_seed(seed), torch.no_grad():
@@ -98,20 +105,25 @@ class ReestimateStatisticsHook(Hook):
             f'at iteration {runner.iter + 1}', logger='current')
 
     def _run(self, runner: Runner, method: Any, network: nn.Module, seed: int) -> None:
-        """Send drawn images of the labeled stream through the network, each process its share."""
+        """Send drawn images of the labeled stream through the network, each process its share; its
+        layers collect statistics meanwhile (:meth:`estimate`). ``seed`` decides on the images.
+        """
         stream = method.labeled_streams[0]
         loader = runner.train_loop.dataloader[stream]
         size, number = self.batch_size or loader.batch_size, len(loader.dataset)
         rank, world = get_dist_info()
         count = ceil_div(self.batches, world) * size  # per process, and the same on all
         too_few = number < count * world  # then images are drawn more than once
+        # NumPy takes seeds of 32 bits
         chosen = np.random.RandomState(seed % 2**32).choice(number, count * world, replace=too_few)
         for batch in pass_over(loader, chosen.tolist()[rank::world], seed, size):
             images = method.data_preprocessor({stream: batch}, True)[stream]['inputs']
             predict_logits(network, images)
 
     def _layers(self, network: nn.Module) -> list[_BatchNorm]:
-        """Batch-normalization layers of the chosen parts of a network."""
+        """Batch-normalization layers of the chosen parts of a network; ValueError for a part that
+        it does not have.
+        """
         parts = dict(network.named_children())
         unknown = [name for name in self.parts if name not in parts]
         if unknown:

@@ -9,7 +9,8 @@ class CheckingHook(Hook):
     against one.
     """
     def check_run(self, runner: Any) -> Any:
-        """Look at model and arguments.
+        """Look at model and arguments; called while the training loop is built and again before
+        iteration 0. The checks do not use what it returns.
 
         Raises:
             ValueError: The run needs another hook, or other arguments of this one.

@@ -60,6 +60,7 @@ class StylePrototypeHook(CheckingHook):
         self.interval, self.max_images, self.batch_size = interval, max_images, batch_size
 
     def before_train(self, runner: Runner) -> None:
+        """Check again, for loops that do not ask hooks before the first iteration."""
         self.check_run(runner)
 
     def check_run(self, runner: Runner) -> None:
@@ -72,12 +73,16 @@ class StylePrototypeHook(CheckingHook):
                              'hook')
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Compute where it is due, and where the model has no prototypes yet (a run that goes on
+        from weights without any).
+        """
         method = method_of(runner)
+        # styles.ready: whether prototypes were set, in this run or by the checkpoint
         if runner.iter % self.interval == 0 or not method.styles.ready:
             self.compute(runner, method)
 
     def compute(self, runner: Runner, method: Any) -> None:
-        """Compute the prototypes and write them into the model."""
+        """Compute the prototypes and write them into ``method.styles``."""
         styles, seed = method.styles, derive_seed(runner.seed, 'style prototypes', runner.iter)
         devices = [styles.proto_mean.device] if styles.proto_mean.is_cuda else []
         # local_seed restores the generators of the CPU, fork_rng that of the GPU
@@ -104,7 +109,9 @@ class StylePrototypeHook(CheckingHook):
 
     @torch.no_grad()
     def _points(self, loader: DataLoader, method: Any, seed: int) -> Tensor:
-        """Channel means and deviations of every image, (N, 2C) float32 on the CPU."""
+        """Channel means and deviations of every image, (N, 2C) float32 on the CPU, means first; the
+        same in all processes, of which each encodes its share.
+        """
         number = sample_count(loader)
         count = min(number, self.max_images or number)
         indices = [i * number // count for i in range(count)]  # spread over the dataset
@@ -119,6 +126,7 @@ class StylePrototypeHook(CheckingHook):
         points = torch.zeros(count, channels, device=method.styles.proto_mean.device)
         if parts:  # a process without images of its own still takes part in the sum
             points[rank::world] = torch.cat(parts)
+        # rows of other processes are 0 here: the sum puts all together
         if world > 1:
             all_reduce(points)
         return points.cpu()
@@ -126,8 +134,13 @@ class StylePrototypeHook(CheckingHook):
 
 def pass_over(loader: DataLoader, indices: list[int], seed: int,
               batch_size: Optional[int]) -> Iterator[dict]:
-    """The images of a training loader in the given order, with its augmentation, by workers of its
-    number.
+    """Batches of a training loader's images in the given order, with its augmentation.
+
+    Args:
+        loader: Its dataset, number of workers and collation are used; its sampler is not.
+        indices: Of the images in its dataset.
+        seed: With the index it determines an image's augmentation.
+        batch_size: Images at once; None: the loader's.
     """
     requests = [SampleRequest(i, derive_seed(seed, 'sample', i)) for i in indices]
     if not requests:

@@ -51,6 +51,7 @@ class TrainingPicturesHook(Hook):
         self.tile, self.palette = tile, palette
 
     def _due(self, runner: Runner) -> bool:
+        """Whether this process draws the step of the present iteration."""
         due = self.interval > 0 and runner.iter % self.interval == 0
         return due and is_main_process() and runner.visualizer is not None
 
@@ -67,10 +68,11 @@ class TrainingPicturesHook(Hook):
         method = method_of(runner)
         record = method.recorder.record  # of the step just taken; None if it was left out
         method.recorder.release(READER)
+        # cached features: no later step has pixels either
         if record is not None and _without_pixels(record):
             self._warn('cached features have no pixels to draw (train_cfg.cached_features): no '
                        'pictures in this run')
-            self.interval = 0
+            self.interval = 0  # switches the hook off
             return
         if record is None:
             self._warn(f'{type(method).__name__} kept no record of iteration {runner.iter + 1}')
@@ -81,12 +83,14 @@ class TrainingPicturesHook(Hook):
             self._warn(f'the pictures of iteration {runner.iter + 1} could not be drawn: {error!r}')
 
     def _draw(self, runner: Runner, method: nn.Module, record: StepRecord) -> None:
-        """A grid of pictures of the last step for each of the first images of the batch."""
+        """Add a grid of pictures of a step to the visualizer, for each of the first images of the
+        batch.
+        """
         mean, std = _normalization(method)
         palette = self.palette or runner.train_dataloader.dataset.metainfo.get('palette')
         if palette is None and method.labeled_streams:
             raise ValueError('neither the training dataset nor the hook has a palette')
-        # images of the largest stream: pictures of others are left out where they have fewer
+        # images of the largest stream: where others have fewer, their tiles are left out
         size = max(len(entry['inputs']) for entry in record.batch.values())
         for index in range(min(self.max_images, size)):
             picture = step_grid(record, mean, std, palette or (), index, self.tile)
@@ -98,12 +102,14 @@ class TrainingPicturesHook(Hook):
 
 
 def _without_pixels(record: StepRecord) -> bool:
-    return any(isinstance(part['inputs'], EncodedImages) for part in record.batch.values())
+    """Whether a stream of the step came as maps of its encoder (cached features)."""
+    return any(isinstance(stream['inputs'], EncodedImages) for stream in record.batch.values())
 
 
 def _normalization(method: BaseModel) -> tuple[list[float], list[float]]:
     """Mean and std of the preprocessor as lists of three; no normalization gives 0 and 1."""
-    known = normalization_of(method.data_preprocessor)
-    if known is None:
+    preprocessor = normalization_of(method.data_preprocessor)
+    if preprocessor is None:
         return [0.0] * 3, [1.0] * 3
-    return known.mean.flatten().tolist(), known.std.flatten().tolist()  # (3, 1, 1) -> three numbers
+    # (3, 1, 1) -> three numbers
+    return preprocessor.mean.flatten().tolist(), preprocessor.std.flatten().tolist()

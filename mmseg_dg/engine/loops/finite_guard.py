@@ -16,7 +16,8 @@ from mmseg_dg.utils.method import method_of
 
 #: Steps after which the host looks at the latest, whatever the interval of the log.
 LONGEST_WAIT = 100
-#: Where the counts are kept in a checkpoint (mmengine's message hub).
+#: Key of mmengine's message hub, and so of checkpoints: ``[steps skipped so far, of these in a row
+#: up to now]``.
 COUNTS = 'nonfinite_steps'
 
 
@@ -30,13 +31,15 @@ class FiniteGuard:
 
     Attributes:
         watch: For the stepper.
+        interval: Shortest interval of the run's LoggerHooks, in iterations; set by :meth:`prepare`.
     """
     def __init__(self, loop: Any, action: str, in_a_row: int) -> None:
         self.loop = loop
         self.watch = FiniteWatch(action, in_a_row)
+        # the watch calls these: for the end of an error message, and to log a skipped step
         self.watch.describe = self._describe
         self.watch.report = lambda text: print_log(text, logger='current', level=logging.WARNING)
-        install_finite_state(loop.runner)
+        install_finite_state(loop.runner)  # the hook that looks at checkpoints
 
     def prepare(self) -> None:
         """Before the first iteration: take up the counts of a resumed run, and find the interval of
@@ -54,12 +57,12 @@ class FiniteGuard:
         """Read the flags where the step is logged, judged or saved.
 
         Args:
-            state_is_due: A validation or a checkpoint follows.
+            state_is_due: A validation or a checkpoint follows; then the whole state is checked too.
 
         Raises:
             NonFiniteError: A step since the last look, or the state as it is now, is not finite.
         """
-        iteration = self.loop.iter + 1
+        iteration = self.loop.iter + 1  # as logs count: the step just taken included
         # ``waiting``: steps whose flags lie unread on the device
         if state_is_due or iteration % self.interval == 0 or self.watch.waiting >= LONGEST_WAIT:
             self.watch.read()
@@ -74,15 +77,16 @@ class FiniteGuard:
         more than its losses (running statistics of a teacher, say).
         """
         runner = self.loop.runner
-        found = nonfinite_summary(
+        # names and counts of NaN and infinite values as a text; empty where there are none
+        wrong = nonfinite_summary(
             dict(model=method_of(runner).state_dict(),
                  optimizer=runner.optim_wrapper.optimizer.state_dict()))
-        if found:
+        if wrong:
             # it only tells the message the iteration: there are no buffers to bring back
             check = StepCheck(method_of(runner), self.loop.iter, remember=False)
             raise NonFiniteError('\n'.join([
                 f'after iteration {iteration} the state is not finite: '
-                f'{found}', *self._describe(check)
+                f'{wrong}', *self._describe(check)
             ]))
 
     # ------------------------------------------------------------------ words
@@ -93,13 +97,13 @@ class FiniteGuard:
         runner, iteration = self.loop.runner, check.iteration
         lines = []
         seen: dict[str, int] = {}
-        for part in check.batches:
+        for batch in check.batches:  # one per stream and micro-batch
             # images of earlier micro-batches of the stream
-            begin = seen.get(part.stream, 0)
-            seen[part.stream] = begin + len(part.files)
-            named = ', '.join(f'{file} (draw {self._draw(part.stream, iteration, begin + i)})'
-                              for i, file in enumerate(part.files))
-            lines.append(f'  batch of "{part.stream}": {named}')
+            begin = seen.get(batch.stream, 0)
+            seen[batch.stream] = begin + len(batch.files)
+            named = ', '.join(f'{file} (draw {self._draw(batch.stream, iteration, begin + i)})'
+                              for i, file in enumerate(batch.files))
+            lines.append(f'  batch of "{batch.stream}": {named}')
         config = runner.cfg.filename or 'CONFIG'
         folder = osp.join(runner.work_dir, 'nonfinite')
         seed = f'seed {runner.seed}, process {get_rank()} of {get_world_size()}'
@@ -115,8 +119,13 @@ class FiniteGuard:
         ]
 
     def _draw(self, stream: str, iteration: int, place: int) -> int:
-        """Number of the sample in its stream's sequence of draws; a function of the iteration, as
-        sampling is.
+        """Number of a sample in its stream's sequence of draws, which all processes share: sample n
+        of a process is draw ``n * processes + rank`` (``StatelessSampler``).
+
+        Args:
+            stream: Name of the stream.
+            iteration: 0-based iteration of the run.
+            place: Index of the sample among those of this process in the iteration.
         """
         loader = self.loop.dataloader[stream]
         sampler = loader.sampler

@@ -12,7 +12,7 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch import nn
 
-from mmseg_dg.datasets.bad_samples import summary
+from mmseg_dg.datasets.bad_samples import summary as bad_samples_summary
 from mmseg_dg.datasets.crop_setting import CropSize, with_crop_size
 from mmseg_dg.datasets.samplers.infinite import StatelessSampler
 from mmseg_dg.engine.cached_features import CachedFeatures, streams_of
@@ -112,7 +112,7 @@ class MultiStreamTrainLoop(AnnouncingLoop):
                      dict(max_iters=max_iters, max_epochs=max_epochs, accumulate=accumulate))
         self.cached_features = CachedFeatures.from_arguments(cached_features, method_of(runner))
         make_current(runner)  # schedules look for their run's length in "the current" message hub
-        self._stream_configs = named_streams(dataloader)
+        self._stream_configs = named_streams(dataloader)  # {stream: dataloader config}
         loaders = NamedLoaders(build_streams(runner, dataloader, on_bad_sample), what='stream')
         super().__init__(runner, loaders)
         self.finite = FiniteGuard(self, on_nonfinite, max_nonfinite_in_a_row)
@@ -121,22 +121,23 @@ class MultiStreamTrainLoop(AnnouncingLoop):
         self.preflight_samples = preflight_samples
         self.compile = compile
         self.epoch_length = self._epoch_length(epoch_stream, max_epochs)
-        self._max_epochs = max_epochs or 1
+        self._max_epochs = max_epochs or 1  # 1 where the length is given in iterations
         unit = 1 if max_iters is not None else self.epoch_length  # iterations, or epochs of them
         self._max_iters = max_iters if max_iters is not None else self._max_epochs * unit
         self.val_interval = val_interval * unit
         self.val_begin = val_begin * unit
-        self._iter = self._epoch = 0
-        self.stop_training = False
+        self._iter = self._epoch = 0  # how many are done; mmengine's resume sets them
+        self.stop_training = False  # DomainCheckpointHook sets it: end after this iteration
         runner.message_hub.update_info('max_iters', self._max_iters)  # schedules read it
-        # mmengine's scale_lr looks up the batch size of "the" dataloader
+        # mmengine's scale_lr reads a batch size there: per iteration, of the method's first stream
         name = next((s for s in method_of(runner).streams if s in loaders.names), loaders.names[0])
         runner._train_dataloader = dict(batch_size=(loaders[name].batch_size or 1) * accumulate)
 
     def _announce_classifier(self, new: bool) -> None:
         """Tell the method, before mmengine's runner loads ``load_from``, to leave the checkpoint's
-        classifier out.
+        classifier out; ``new`` is ``train_cfg.new_classifier``.
         """
+        # mmengine's runner keeps the arguments resume and load_from as _resume and _load_from
         if not new or self.runner._resume:  # a resumed run has its own classifier
             return
         if not self.runner._load_from:
@@ -192,9 +193,10 @@ class MultiStreamTrainLoop(AnnouncingLoop):
         batches = self._batches()
         while self._iter < self._max_iters and not self.stop_training:
             self.run_iter(next(batches))
-        method.recorder.clear()
-        if is_main_process() and summary(self.runner.work_dir):
-            print_log(summary(self.runner.work_dir), logger='current', level=logging.WARNING)
+        method.recorder.clear()  # the record of the last step, which hooks had asked for
+        # the text is empty where every file could be read
+        if is_main_process() and (text := bad_samples_summary(self.runner.work_dir)):
+            print_log(text, logger='current', level=logging.WARNING)
         self.runner.call_hook('after_train_epoch')
         self.runner.call_hook('after_train')
         return self.runner.model
@@ -210,6 +212,7 @@ class MultiStreamTrainLoop(AnnouncingLoop):
         method = method_of(self.runner)
         check_method(method)
         method.new_classifier = False  # load_from is done: later checkpoints come with theirs
+        # check() keeps an error and is False then: checks that build on a failed one do not run
         problems = Problems()
         if problems.check(check_streams, method, self.dataloader):
             problems.check(check_unlabeled, method, self.dataloader)
@@ -236,11 +239,12 @@ class MultiStreamTrainLoop(AnnouncingLoop):
         return method
 
     def _batches(self) -> Iterator[list[dict[str, Any]]]:
-        """Micro-batches of one iteration after the other, from the current iteration on."""
+        """Endless: the micro-batches ``{stream: batch}`` of each iteration from the current on."""
         streams = {}
         for name, loader in self.dataloader.items():
             # a resumed run may have another seed
             loader.sampler.seed = stream_seed(self.runner.seed, name)
+            # in samples of this process: those of the iterations that are done
             loader.sampler.set_position(self._iter * loader.batch_size * self.accumulate)
             streams[name] = iter(loader)
         while True:
@@ -248,7 +252,9 @@ class MultiStreamTrainLoop(AnnouncingLoop):
                     for name, stream in streams.items()} for _ in range(self.accumulate)]
 
     def run_iter(self, batches: list[dict[str, Any]]) -> None:
-        """One iteration: hooks, step, and what is due afterwards."""
+        """One iteration: hooks, step, and what is due afterwards. ``batches`` are its
+        micro-batches; hooks and method get a single one without the list.
+        """
         runner, context = self.runner, StepContext(self.runner.seed, get_rank(), self._iter,
                                                    self._max_iters)
         data = batches[0] if len(batches) == 1 else batches
@@ -264,21 +270,23 @@ class MultiStreamTrainLoop(AnnouncingLoop):
             check_optimizer(runner.model, runner.optim_wrapper)
         self.finite.after_step(due)
         runner.call_hook('after_train_iter', batch_idx=self._iter, data_batch=data, outputs=outputs)
-        validate = self._validation_due()
+        validate = self._validation_due()  # asked before this iteration counts as done
         self._iter += 1
         if self.epoch_length:
             self._epoch = self._iter // self.epoch_length
         if validate:
             runner.val_loop.run()
-        runner.call_hook('after_iteration')
+        runner.call_hook('after_iteration')  # DomainCheckpointHook saves here
 
     def _accuracy_is_shown(self) -> bool:
-        """Whether the accuracies of this iteration appear in the log, which shows the last ones.
-        In the first iteration of a process they take their place among the log's names.
+        """Whether to compute accuracies in this iteration: only where mmengine's LoggerHook, which
+        shows their latest values, logs (every ``interval`` iterations, at ``len(dataloader)`` and
+        at the end), and in the first iteration of a process, which sets their place in the log.
         """
         custom = getattr(self.runner.log_processor, 'custom_cfg', None)  # may average over them
         self._first_iter = getattr(self, '_first_iter', self._iter)
         done = self._iter + 1
+        # finite.interval: the shortest interval of the run's LoggerHooks
         return bool(custom) or self._iter == self._first_iter or done == self._max_iters \
             or done % len(self.dataloader) == 0 or done % self.finite.interval == 0
 
@@ -299,6 +307,7 @@ class MultiStreamTrainLoop(AnnouncingLoop):
             if isinstance(hook, DomainCheckpointHook))
 
     def _share_buffers(self) -> None:
+        """Average BatchNorm statistics over processes, before they are judged or saved."""
         share_buffers(self.runner.model)
 
 
@@ -308,14 +317,16 @@ def stream_seed(seed: int, name: str) -> int:
 
 
 def check_config(runner: Runner, configs: dict[str, dict], samples: int, length: dict) -> None:
-    """Refuse a config with everything that is wrong with it; where something is, also samples are
-    looked at.
+    """Refuse a config with everything that is wrong with it, as one error.
+
+    Where the config alone is wrong, samples of the sound streams are loaded too, so that the same
+    error has their faults; else they are looked at later, by :meth:`MultiStreamTrainLoop._prepare`.
 
     Args:
         runner: The runner.
         configs: Dataloader configs by stream.
-        samples: See :class:`MultiStreamTrainLoop`.
-        length: Arguments of the loop.
+        samples: ``preflight_samples`` of :class:`MultiStreamTrainLoop`.
+        length: Its arguments ``max_iters``, ``max_epochs`` and ``accumulate``.
     """
     method = method_of(runner)
     configs = named_streams(configs)
@@ -324,7 +335,7 @@ def check_config(runner: Runner, configs: dict[str, dict], samples: int, length:
         for name, config in configs.items():
             if name not in problems.broken_streams:
                 problems.check(partial(_check_stream, runner, method, name, config, samples))
-        problems.check(method.before_training)
+        problems.check(method.before_training)  # the method's own last checks
     problems.raise_all()
 
 

@@ -19,5 +19,6 @@ class BF16OptimWrapper(OptimWrapper):
     """
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """Inside, forward passes run in bfloat16."""
         with super().optim_context(model), autocast(dtype=torch.bfloat16):
             yield

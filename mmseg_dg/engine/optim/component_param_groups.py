@@ -35,6 +35,12 @@ class ComponentParamGroups(MergedParamGroups):
                    is_dcn_module: Optional[Union[int, float]] = None) -> None:
         """Collect one group per parameter, as mmengine does; at the end of its walk over the
         modules, each group gets its component.
+
+        Args:
+            params: The groups, appended to and changed in place.
+            module: The model (empty ``prefix``); mmengine calls this again for modules inside it.
+            prefix: Dotted name of the module in the model.
+            is_dcn_module: Of mmengine: whether the module lies in a deformable convolution.
         """
         super().add_params(params, module, prefix, is_dcn_module)
         if prefix:  # a module inside the model: the walk is not over

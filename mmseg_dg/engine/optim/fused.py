@@ -29,12 +29,15 @@ def fused_option(optimizer: dict, params: Iterable[Tensor]) -> dict[str, bool]:
     if cls not in _FUSED or any(name in optimizer for name in _CHOSEN):
         return {}
     kinds = {(p.device.type, p.dtype) for p in params}
-    return dict(fused=True) if all(_steps(cls, *kind) for kind in kinds) else {}
+    return dict(fused=True) if all(_fused_step_works(cls, *kind) for kind in kinds) else {}
 
 
 @cache
-def _steps(cls: Callable[..., torch.optim.Optimizer], device: str, dtype: torch.dtype) -> bool:
-    """Whether a fused step of one number works: asked of torch itself, whose versions differ."""
+def _fused_step_works(cls: Callable[..., torch.optim.Optimizer], device: str,
+                      dtype: torch.dtype) -> bool:
+    """Whether torch can do a fused step of optimizer class ``cls`` on this device and dtype: found
+    out by a step of one number, as versions of torch differ.
+    """
     try:
         number = torch.zeros(1, device=device, dtype=dtype, requires_grad=True)
         number.grad = torch.zeros_like(number)
@@ -45,8 +48,11 @@ def _steps(cls: Callable[..., torch.optim.Optimizer], device: str, dtype: torch.
 
 
 def keep_implementation(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
-    """A state dict that is loaded sets everything but the implementation, which depends on the
-    machine: checkpoints of fused and other steps continue each other.
+    """Let an optimizer keep its own ``fused`` and ``foreach`` when a state dict is loaded; returns
+    the optimizer.
+
+    Which implementation works depends on the machine: so checkpoints of fused and other steps
+    continue each other.
     """
     optimizer.register_load_state_dict_pre_hook(_own_implementation)
     return optimizer
@@ -54,13 +60,13 @@ def keep_implementation(optimizer: torch.optim.Optimizer) -> torch.optim.Optimiz
 
 def _own_implementation(optimizer: torch.optim.Optimizer,
                         state: dict[str, Any]) -> Optional[dict[str, Any]]:
-    """A saved state (as of ``state_dict``) for this optimizer: ``fused`` and ``foreach`` of its
-    groups are those of the optimizer, not of the file.
+    """Hook of ``load_state_dict``: the saved ``state`` as it is to be loaded, with ``fused`` and
+    ``foreach`` of its groups as the optimizer's groups have them.
     """
     groups = [
-        dict(saved, **{key: own[key]
-                       for key in ('fused', 'foreach') if key in own})
-        for own, saved in zip(optimizer.param_groups, state['param_groups'])
+        dict(saved, **{key: present[key]
+                       for key in ('fused', 'foreach') if key in present})
+        for present, saved in zip(optimizer.param_groups, state['param_groups'])
     ]
     # a wrong number of groups is for the optimizer to refuse
     return dict(state, param_groups=groups + list(state['param_groups'][len(groups):]))

@@ -40,6 +40,12 @@ class LayerDecayParamGroups(MergedParamGroups):
                    is_dcn_module: Optional[Union[int, float]] = None) -> None:
         """Collect one group per parameter, as mmengine does; at the end of its walk over the
         modules, rates are multiplied by the factor of their layer.
+
+        Args:
+            params: The groups, appended to and changed in place.
+            module: The model (empty ``prefix``); mmengine calls this again for modules inside it.
+            prefix: Dotted name of the module in the model.
+            is_dcn_module: Of mmengine: whether the module lies in a deformable convolution.
         """
         super().add_params(params, module, prefix, is_dcn_module)
         if prefix:  # a module inside the model: the walk is not over
@@ -70,6 +76,7 @@ class LayerDecayParamGroups(MergedParamGroups):
             raise ValueError(
                 f'LayerDecayParamGroups: {type(encoder).__name__} has no layer_depth, which says '
                 'how deep a parameter lies (PlainViT, TinyViT and TimmEncoder have): set decay=1.')
+        # without a decay the depth does not matter
         depths = {
             name: encoder.layer_depth(name) if isinstance(encoder, KnowsDepths) and decay < 1 else 0
             for name, _ in encoder.named_parameters()

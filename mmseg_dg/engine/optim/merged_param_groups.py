@@ -33,10 +33,11 @@ class MergedParamGroups(DefaultOptimWrapperConstructor):
             ValueError: Nothing is trainable.
         """
         model = unwrapped(model)
-        params: list[dict] = []
+        params: list[dict] = []  # one group per parameter, filled by add_params
         with _quiet():
             self.add_params(params, model)
-        # a group that sets the optimizer's own rate is one with those that set none
+        # with these, a group that sets the rate the optimizer has anyway is merged with groups that
+        # set none
         defaults = {
             k: self.optimizer_cfg[k]
             for k in ('lr', 'weight_decay') if k in self.optimizer_cfg
@@ -61,8 +62,8 @@ class MergedParamGroups(DefaultOptimWrapperConstructor):
         """Collect the groups of a module and those inside it, as mmengine does, but pass over
         wholly frozen modules (teachers, ImageNet copies): mmengine would log each of their tensors.
         """
-        own = list(module.parameters(recurse=True))
-        if own and not any(p.requires_grad for p in own):
+        parameters = list(module.parameters(recurse=True))
+        if parameters and not any(p.requires_grad for p in parameters):
             return
         super().add_params(params, module, prefix, is_dcn_module)
 
@@ -95,7 +96,7 @@ def merge_param_groups(params: list[dict], defaults: Optional[dict] = None) -> l
     merged: dict[tuple, dict] = {}
     for group in params:
         tensors = [p for p in group['params'] if p.requires_grad]
-        # the factors are in lr and weight_decay already
+        # without mmengine's notes of the factors, which it has multiplied onto lr and weight_decay
         options = {k: v for k, v in group.items() if k not in ('params', 'lr_mult', 'decay_mult')}
         options = dict(defaults or {}, **options)
         key = tuple(sorted((k, repr(v)) for k, v in options.items()))

@@ -9,7 +9,7 @@ class ClosedForm(Protocol):
         """(name, first iteration, first one after it) of each stage."""
 
     def group_at(self, index: int, iteration: int) -> tuple[float, float]:
-        """Rate and weight decay of a parameter group."""
+        """(learning rate, weight decay) of parameter group ``index`` at a 0-based iteration."""
 
     def write(self) -> None:
         """Give the optimizer the values of the present iteration."""

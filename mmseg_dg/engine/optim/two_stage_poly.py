@@ -72,11 +72,14 @@ class TwoStagePolyLR(LRSchedulerMixin, _ParamScheduler):
         self._set_warmup(0 if warmup_iters is None else warmup_iters)
         # an optim wrapper has the optimizer in an attribute
         inner = optimizer.optimizer if isinstance(optimizer, BaseOptimWrapper) else optimizer
+        # the config's decay stays in the group, as mmengine keeps the rate in ``initial_lr``: a
+        # checkpoint has both, and write() changes ``weight_decay`` itself
         for group in optimizer.param_groups:
             group.setdefault('initial_weight_decay', group.get('weight_decay', 0.0))
         self._initial_decay = [group['initial_weight_decay'] for group in optimizer.param_groups]
         real = {id(group) for group in inner.param_groups}
-        # an optim wrapper adds a group without parameters, whose values are only logged
+        # of each group, None where it names none; mmengine's optim wrapper adds a group with a
+        # dummy tensor, whose values are only logged: it goes as a decoder
         self._components = [
             group.get('component') if id(group) in real else COMPONENTS[1]
             for group in optimizer.param_groups
@@ -123,10 +126,10 @@ class TwoStagePolyLR(LRSchedulerMixin, _ParamScheduler):
 
     @property
     def denominator(self) -> int:
-        """Iterations after which the warm-up's rate would be 0."""
+        """D of the class docstring: iterations after which the warm-up's rate would be 0."""
         value = self.warmup.get('denominator', 'warmup')
-        own = {'warmup': self.warmup_iters, 'finetune': self.total - self.warmup_iters}
-        return max(1, own.get(value, value))
+        named = {'warmup': self.warmup_iters, 'finetune': self.total - self.warmup_iters}
+        return max(1, named.get(value, value))  # what is no name is a number of iterations
 
     def weight_decay_at(self, base: float, iteration: int,
                         component: Optional[str] = None) -> float:
@@ -137,13 +140,15 @@ class TwoStagePolyLR(LRSchedulerMixin, _ParamScheduler):
 
     def stages(self) -> list[tuple[str, int, int]]:
         """(name, first iteration, iteration after the last) of the stages this run has."""
-        both = [('decoder warm-up', 0, self.warmup_iters),
-                ('finetuning', self.warmup_iters, self.total)]
-        return [stage for stage in both if stage[1] < stage[2]]
+        stages = [('decoder warm-up', 0, self.warmup_iters),
+                  ('finetuning', self.warmup_iters, self.total)]
+        # without a stage of no iterations
+        return [stage for stage in stages if stage[1] < stage[2]]
 
     def group_at(self, index: int, iteration: int) -> tuple[float, float]:
         """(learning rate, weight decay) of parameter group ``index`` at ``iteration``."""
         component = self._components[index]
+        # mmengine's base class keeps in base_values the rate that the config gives each group
         return (self.value_at(self.base_values[index], iteration, component),
                 self.weight_decay_at(self._initial_decay[index], iteration, component))
 
@@ -179,13 +184,15 @@ class TwoStagePolyLR(LRSchedulerMixin, _ParamScheduler):
         self._last_value = rates  # mmengine's field: what get_last_value() gives
 
     def step(self) -> None:
-        """Move to the next iteration and write rate and decay of every group."""
+        """Move to the next iteration and write rate and decay of every group; mmengine's own step
+        knows the rate alone.
+        """
         super().step()
         self.write()
 
     def state_dict(self) -> dict:
         """Only the position: lengths and rates belong to the config, which may be changed on
-        resume.
+        resume. ``_global_step`` is mmengine's count of ``step()`` calls since the run began.
         """
         return dict(last_step=self.last_step, _global_step=self._global_step)
 
@@ -201,6 +208,7 @@ def _checked(name: str, values: Optional[Mapping], allowed: tuple[str, ...]) -> 
         allowed: Keys that this stage may have.
     """
     values = dict(values or {})
+    # a stage takes factors (lr_mult), no rates or decays of its own (lr)
     for factor, setting in _FACTORS.items():
         if setting in values:
             raise ValueError(

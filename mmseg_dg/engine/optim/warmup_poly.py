@@ -30,6 +30,9 @@ def warmup_factor(iteration: int, warmup_iters: int, warmup_ratio: float = 1e-6)
 class WarmupPolyLR(LRSchedulerMixin, _ParamScheduler):
     """Poly decay with a multiplied linear warm-up, exact at every iteration.
 
+    mmengine's base class keeps ``last_step`` (the present iteration, 0-based) and ``base_values``
+    (the rate that the config gives each group), and asks ``_get_value`` for the rates.
+
     ``lr(t) = [(base - min_lr) (1 - t/total)^power + min_lr] * warmup(t)``. With ``min_lr`` above
     the base rate the rate rises toward ``min_lr``: the official no-warm-up ablation of DAFormer
     does that (docs/behavior/daformer_hrda.md#optimizer-and-schedule).
@@ -78,7 +81,7 @@ class WarmupPolyLR(LRSchedulerMixin, _ParamScheduler):
 
     def state_dict(self) -> dict:
         """Only the position: lengths and rates belong to the config, which may be changed on
-        resume.
+        resume. ``_global_step`` is mmengine's count of ``step()`` calls since the run began.
         """
         return dict(last_step=self.last_step, _global_step=self._global_step)
 
@@ -90,8 +93,9 @@ class WarmupPolyLR(LRSchedulerMixin, _ParamScheduler):
 
     def stages(self) -> list[tuple[str, int, int]]:
         """(name, first iteration, iteration after the last) of the stages this run has."""
-        both = [('warm-up', 0, self.warmup_iters), ('decay', self.warmup_iters, self.total)]
-        return [stage for stage in both if stage[1] < stage[2]]
+        stages = [('warm-up', 0, self.warmup_iters), ('decay', self.warmup_iters, self.total)]
+        # without a stage of no iterations
+        return [stage for stage in stages if stage[1] < stage[2]]
 
     def group_at(self, index: int, iteration: int) -> tuple[float, float]:
         """(learning rate, weight decay) of parameter group ``index`` at ``iteration``."""
@@ -99,12 +103,13 @@ class WarmupPolyLR(LRSchedulerMixin, _ParamScheduler):
         return self.value_at(self.base_values[index], iteration), group.get('weight_decay', 0.0)
 
     def _get_value(self) -> list[float]:
+        """Learning rate of every group at the present iteration, ``last_step``."""
         return [self.value_at(base, self.last_step) for base in self.base_values]
 
     def write(self) -> None:
-        """Write the rate of the present position; after a resume the groups have that of the
-        earlier schedule.
+        """Write the rate of the present iteration into the optimizer's groups; after a resume these
+        have that of the earlier schedule.
         """
-        self._last_value = self._get_value()
+        self._last_value = self._get_value()  # mmengine's field: what get_last_value() gives
         for group, rate in zip(self.optimizer.param_groups, self._last_value):
             group['lr'] = rate

@@ -37,21 +37,24 @@ def argument_problems(key: str, config: Any, registry: Any,
     unknown = [] if names is None else [k for k in config if k not in names and k not in IMPLICIT]
     if not unknown:
         return
-    own = {
+    # the fix: the same config without the base's arguments
+    kept = {
         k: v
         for k, v in config.items() if k not in unknown and not _is_missing_list(k, v, config)
     }
     unknown_text = ', '.join(f'{k}={config[k]!r}' for k in unknown)
     hint = ''
-    if 'lr' in config:
+    if 'lr' in config:  # an optimizer: its rate may be the base's too
         hint = f", and look at lr={config['lr']!r}, which may be the other one's"
     yield with_fix(
         ValueError(
             f'{key}: {getattr(cls, "__name__", kind)} takes no {unknown_text}. A dict of a '
             f'child config is merged into that of its base: replace it with _delete_=True{hint}'),
-        {key: dict(_delete_=True, **own)})
+        {key: dict(_delete_=True, **kept)})
 
 
 def _is_missing_list(key: str, value: Any, config: Mapping) -> bool:
-    """``ann_file`` of the base's dataset, which the child's data does not have."""
+    """Whether an entry of a dataset's config is an ``ann_file`` that does not exist: that of the
+    base, whose lists the child's data does not have.
+    """
     return key == 'ann_file' and not osp.isfile(osp.join(config.get('data_root') or '', str(value)))

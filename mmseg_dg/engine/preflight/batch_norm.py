@@ -37,7 +37,7 @@ def check_batch_norm(method: Any, loaders: Any) -> None:
     Raises:
         ValueError: A layer that cannot be trained so; with stream, ``batch_size`` and layer.
     """
-    # {what passes, in words: the stream whose images it has}
+    # {what passes, in words: a stream whose image it has}
     single_image_passes = {
         text: name
         for text, (name, count) in _passes(method, loaders).items() if count == 1
@@ -47,13 +47,14 @@ def check_batch_norm(method: Any, loaders: Any) -> None:
     method.train()  # as the loop does: norm_eval and frozen stages are in effect
     for text, name in single_image_passes.items():
         size = tuple(load_sample(name, loaders[name].dataset, 0)['inputs'].shape)  # (C, H, W)
-        # not every layer could be reached: hooks on all of them raise in iteration 0 instead
+        # False: not every layer could be reached; hooks on all of them raise in iteration 0 instead
         if not _try_shapes(method.student, size, text):
             _watch(method, ' or '.join(single_image_passes))
             return
 
 
 def _passes(method: Any, loaders: Any) -> dict[str, tuple[str, int]]:
+    """The forward passes of a step, ``{what passes, in words: (a stream in it, its images)}``."""
     return method.forward_sizes({name: loader.batch_size for name, loader in loaders.items()})
 
 
@@ -79,9 +80,7 @@ def _refuse(name: str, channels: int, text: str) -> None:
 
 @contextmanager
 def _hooks(layers: dict[str, nn.Module], text: str, seen: Optional[set] = None) -> Iterator[None]:
-    """Inside, the layers refuse inputs of one value per channel; names of those that ran go to
-    ``seen``.
-    """
+    """:func:`_add_hooks` for the time inside."""
     handles = _add_hooks(layers, text, seen)
     try:
         yield
@@ -104,7 +103,8 @@ def _add_hooks(layers: dict[str, nn.Module], text: str, seen: Optional[set] = No
     def hook_of(name: str) -> Callable[[nn.Module, tuple], None]:
         """The hook of one layer, which must know the layer's name."""
         def hook(module: nn.Module, inputs: tuple) -> None:
-            x = inputs[0]  # (B, C, ...): as many numbers as channels is one value for each
+            """Called by torch before the layer's forward pass."""
+            x = inputs[0]  # (B, C, ...): as many numbers as channels are one value for each
             if module.training and x.dim() > 1 and x.numel() == x.shape[1]:
                 _refuse(name, x.shape[1], text)
             if seen is not None:
@@ -123,6 +123,10 @@ class _Losses(nn.Module):
         self.network = network
 
     def forward(self, images: torch.Tensor, labels: torch.Tensor) -> None:
+        """The pass of training for ``images`` (1, C, H, W) and ``labels`` (1, H, W); its losses are
+        dropped, as only shapes matter.
+        """
+        # the detail crop of HRDA, None for other networks
         box = draw_crop_box(self.network, pair(images.shape[-2:]), np.random.RandomState(0))
         segmentation_losses(self.network, images, labels, crop_box=box)
 
@@ -137,6 +141,7 @@ def _try_shapes(network: nn.Module, size: tuple[int, int, int], text: str) -> bo
         OneValueError: A layer would see one value per channel; ``text`` says in which pass.
     """
     shell = _Losses(network)
+    # stands in for weights and statistics during the call: the same shapes, no memory
     state = {
         name: torch.empty_like(tensor, device='meta', requires_grad=False)
         for name, tensor in [*shell.named_parameters(), *shell.named_buffers()]
@@ -162,11 +167,11 @@ def _watch(method: Any, text: str) -> None:
     """Leave hooks in the layers of all networks that raise, with the layer's name, once a layer
     sees one value per channel in training; ``text`` says which pass that may be.
     """
-    known: set[int] = set()  # networks share layers: each gets one hook
-    for which, network in method.networks().items():
+    hooked: set[int] = set()  # ids of layers: networks may share one, which gets one hook
+    for network_name, network in method.networks().items():
         layers = {
-            f'{which}.{name}': module
-            for name, module in _layers(network).items() if id(module) not in known
+            f'{network_name}.{name}': module
+            for name, module in _layers(network).items() if id(module) not in hooked
         }
-        known |= {id(module) for module in layers.values()}
+        hooked |= {id(module) for module in layers.values()}
         _add_hooks(layers, text)

@@ -53,6 +53,7 @@ def check_num_classes(method: Any, loaders: Any) -> None:
                          f'({listed(classes)}): set num_classes={len(classes)} in each of these '
                          f'heads{also}, or correct the classes of the datasets')
     distance = method.feature_distance if isinstance(method, Supervised) else None
+    # classes whose features are held near those of ImageNet; none given: every class
     chosen = () if distance is None else distance.classes or ()
     outside = [c for c in chosen if not 0 <= c < len(classes)]
     if outside:
@@ -79,17 +80,19 @@ def check_ignore_index(method: Any, loaders: Any, validation: Optional[Any] = No
     """
     if not method.labeled_streams:
         return
-    found = list(_of_model(method)) + list(_of_streams(method, loaders)) + list(
+    # (where, ignored id) of everything that has one
+    settings = list(_of_model(method)) + list(_of_streams(method, loaders)) + list(
         _of_metrics(validation))
-    if len({value for _, value in found}) <= 1:
+    if len({value for _, value in settings}) <= 1:
         return
     by_value: dict[Any, list[str]] = {}
-    for where, value in found:
+    for where, value in settings:
         by_value.setdefault(value, []).append(where)
     text = '; '.join(f'{value}: {listed(dict.fromkeys(places), 12)}'
                      for value, places in by_value.items())
     classes = loaders.dataset.metainfo.get('classes') or ()
-    # values that are a class of the data; which of the others occur in masks, and a file of each
+    # named: values that are the id of a class; seen: which of the others occur in masks; files: a
+    # mask of each of these
     named = [v for v in by_value if isinstance(v, int) and 0 <= v < len(classes)]
     seen, files = _in_masks(method, loaders, [v for v in by_value if v not in named])
     if named:
@@ -111,12 +114,12 @@ def check_ignore_index(method: Any, loaders: Any, validation: Optional[Any] = No
 
 
 def _of_model(method: Any) -> Iterator[tuple[str, Any]]:
-    """``(dotted key, ignored id)`` of heads, losses and the method itself."""
-    known = set()
+    """``(dotted key, ignored id)`` of heads, losses, other modules and the method itself."""
+    losses = set()  # ids of the losses of heads, which have keys of their own
     for path, head in heads_of(method.student):
         yield f'{path}.ignore_index', head.ignore_index
         for where, loss in losses_of(head, path):
-            known.add(id(loss))
+            losses.add(id(loss))
             for name in ('ignore_index', 'ignore_label'):
                 value = value_of(loss, name)
                 # DiceLoss and TverskyLoss may ignore the id of a class, which is then left out
@@ -128,7 +131,7 @@ def _of_model(method: Any) -> Iterator[tuple[str, Any]]:
         # heads were looked at above, under the names of their configs; a teacher is a copy of the
         # student, with the same settings
         is_head = isinstance(module, (BaseDecodeHead, HRDAHead))
-        if isinstance(value, int) and id(module) not in known and not is_head \
+        if isinstance(value, int) and id(module) not in losses and not is_head \
                 and not name.startswith('teacher.'):
             yield f'model.{name}.ignore_index', value
     if method.fixed_ignore_index is not None:
@@ -150,7 +153,9 @@ def _of_streams(method: Any, loaders: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _of_dataset(dataset: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """``(dotted key, ignored id)`` of a dataset's own options."""
+    """``(dotted key, ignored id)`` of a dataset's own options; nothing of a dataset that does not
+    say which id it ignores.
+    """
     value = traits(dataset).own_ignore_index
     if value is None:
         return
@@ -159,7 +164,9 @@ def _of_dataset(dataset: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def _made_255(dataset: Any, path: str) -> Iterator[tuple[str, int]]:
-    """Options of a dataset that turn ids into 255, whatever ``ignore_index`` is."""
+    """``(dotted key, 255)`` of the options of a dataset that turn ids into 255, whatever its
+    ``ignore_index`` is.
+    """
     if 255 in traits(dataset).id_map.values():
         yield f'{path}.label_map (to 255)', 255
     if traits(dataset).reduce_zero_label:
@@ -169,7 +176,7 @@ def _made_255(dataset: Any, path: str) -> Iterator[tuple[str, int]]:
 def _of_transform(transform: Any, path: str) -> Iterator[tuple[str, Any]]:
     """``(dotted key, ignored id)`` of each setting of a pipeline's step that has one."""
     if type(transform).__name__ in CROPS:
-        return  # theirs only weighs one crop against another
+        return  # the ignore_index of a crop only weighs one crop against another
     path = f'{path}.{type(transform).__name__}'
     settings = vars(transform)
     padding = settings.get('pad_val')
@@ -201,8 +208,10 @@ def _of_metrics(validation: Optional[Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _in_masks(method: Any, loaders: Any, values: list) -> tuple[list, dict]:
-    """Which of the values occur in a few masks of every labeled dataset as they are loaded; and for
-    each of these a file.
+    """Which of the values occur in a few masks of every labeled dataset, as they are loaded.
+
+    Returns:
+        ``(those values in their order, {value: file of a mask that has it})``.
     """
     from mmcv.transforms import LoadAnnotations
 
@@ -217,6 +226,7 @@ def _in_masks(method: Any, loaders: Any, values: list) -> tuple[list, dict]:
             spread = np.linspace(0, len(leaf) - 1, min(_SAMPLES, len(leaf)))
             for index in np.unique(spread.astype(int)):
                 info = leaf.get_data_info(int(index))
+                # the loading step lists the label in seg_fields, which must be there
                 label = loader.transform(dict(info, seg_fields=[]))['gt_seg_map']
                 for value in values:
                     if value not in files and (label == value).any():

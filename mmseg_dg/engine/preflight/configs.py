@@ -23,7 +23,9 @@ def check_stream_config(name: str, config: dict) -> None:
 
 
 def stream_config_problems(name: str, config: dict) -> Iterator[Exception]:
-    """Errors for all that :func:`check_stream_config` refuses."""
+    """Errors for all that :func:`check_stream_config` refuses: ``config`` is the dataloader config
+    of the stream ``name``.
+    """
     dataset = config.get('dataset')
     if not dataset:
         yield ValueError(f'stream "{name}" has no dataset: set train_dataloader.{name}.dataset')
@@ -84,7 +86,7 @@ def _missing_paths(what: str, where: str, config: dict) -> Iterator[FileNotFound
     root = config.get('data_root') or ''
     backend = get_file_backend(root, backend_args=config.get('backend_args')) if root else None
     if root and type(backend).__name__ != 'LocalBackend':
-        return  # object stores: the dataset itself reports what is missing
+        return  # an object store: the dataset itself reports what is missing
     if root and not _makes_its_folder(config) and not osp.isdir(root):
         yield FileNotFoundError(f'{what}: data_root={root!r} does not exist: put the data there '
                                 f'(or link it), or set {where}.dataset.data_root')
@@ -108,4 +110,5 @@ def _missing_paths(what: str, where: str, config: dict) -> Iterator[FileNotFound
 
 
 def _makes_its_folder(config: dict) -> bool:
+    """Whether a dataset writes its images itself, into a folder that need not be there before."""
     return 'SynthCity' in str(config.get('type', ''))

@@ -20,7 +20,8 @@ def domain_problems(cfg: Mapping, mode: str, filename: Optional[str] = None) -> 
     """Errors for what would stop the evaluation, or evaluate something else than its config says.
 
     A child config that replaces domains inherits the evaluators, protocols and test domains of its
-    base, and, without ``_delete_=True``, the domains themselves.
+    base, and, without ``_delete_=True``, the domains themselves. Evaluators and protocols are
+    compared with the domains of the mended dataloaders, so that all lines to paste go together.
 
     Args:
         cfg: The whole config.
@@ -31,7 +32,7 @@ def domain_problems(cfg: Mapping, mode: str, filename: Optional[str] = None) -> 
     loaders = cfg.get(f'{mode}_dataloader')
     if not isinstance(loaders, Mapping):
         return
-    names = _switched_on(loaders) if 'dataset' not in loaders else [mode]
+    names = _switched_on(loaders) if 'dataset' not in loaders else [mode]  # one plain dataloader
     if mode == 'test' and _left_behind(cfg, filename):
         names = remaining_domains(cfg, filename)
         yield with_fix(
@@ -45,6 +46,8 @@ def domain_problems(cfg: Mapping, mode: str, filename: Optional[str] = None) -> 
         stale = _stale_domains(loaders, mode, filename)
         if stale:
             names = [name for name in names if name not in stale]
+            # _delete_=True is advised only where the user's own domains are complete without what
+            # they inherit (a sampler tells); else the stale ones are switched off one by one
             whole = all('sampler' in keys_written(filename, f'{mode}_dataloader', name)
                         for name in names)
             yield with_fix(
@@ -66,7 +69,9 @@ def domain_problems(cfg: Mapping, mode: str, filename: Optional[str] = None) -> 
 
 
 def _left_behind(cfg: Mapping, filename: Optional[str]) -> bool:
-    """Whether the user's file replaces the validation domains and forgets the test domains."""
+    """Whether the user's file replaces the validation domains and forgets the test domains: it
+    assigns ``val_dataloader`` alone, and their names differ now. ``cfg.test_dataloader`` is a dict.
+    """
     written = assigned_names(filename)
     val, test = cfg.get('val_dataloader'), cfg['test_dataloader']
     return ('val_dataloader' in written and 'test_dataloader' not in written
@@ -75,6 +80,7 @@ def _left_behind(cfg: Mapping, filename: Optional[str]) -> bool:
 
 
 def _switched_on(loaders: Mapping) -> list[str]:
+    """Names of domains or streams; None switches an inherited one off."""
     return [name for name, config in loaders.items() if config is not None]
 
 
@@ -82,12 +88,13 @@ def _stale_domains(loaders: Mapping, mode: str, filename: Optional[str]) -> list
     """Domains that the user's file does not name, where it gives others, and whose data is not
     there.
     """
-    own = keys_written(filename, f'{mode}_dataloader')
-    if not own.intersection(loaders) or '_delete_' in own:
+    written = keys_written(filename, f'{mode}_dataloader')
+    if not written.intersection(loaders) or '_delete_' in written:
         return []
+    # inherited domains of which a folder or list is missing
     return [
         name for name in _switched_on(loaders)
-        if name not in own and any(path_problems('', '', loaders[name].get('dataset')))
+        if name not in written and any(path_problems('', '', loaders[name].get('dataset')))
     ]
 
 
@@ -98,6 +105,8 @@ def _evaluator_problems(config: Any, mode: str, names: Sequence[str]) -> Iterato
     if not isinstance(config, Mapping):
         return
     if {'type', 'metrics'} & set(config):  # one evaluator for all domains
+        # keys whose values are metrics (a config with a type, or a list of them): domains of the
+        # base or of the child
         merged = [
             key for key, value in config.items()
             if key != 'metrics' and (isinstance(value, (list, tuple)) and value and isinstance(
@@ -134,12 +143,13 @@ def _protocol_problems(loop: Mapping, mode: str, names: Sequence[str]) -> Iterat
     protocols = loop.get('protocols') or {}
     unknown = [name for name in protocols if name not in names]
     if unknown:
-        ours = {name: dict(protocols.get(name) or dict(role='target')) for name in names}
+        # for the lines to paste: domains that are new count as targets
+        mended = {name: dict(protocols.get(name) or dict(role='target')) for name in names}
         yield with_fix(
             ValueError(
                 f'{mode}_cfg.protocols names {unknown}, but the domains are {list(names)}: a child '
                 'config that replaces domains needs _delete_=True in protocols as well'),
-            {f'{mode}_cfg.protocols': dict(_delete_=True, **ours)})
+            {f'{mode}_cfg.protocols': dict(_delete_=True, **mended)})
 
 
 def remaining_domains(cfg: Mapping, filename: Optional[str] = None) -> list[str]:
@@ -163,6 +173,7 @@ def save_best_problems(hooks: Sequence[Any], names: Sequence[str]) -> Iterator[V
         keys = [keys] if isinstance(keys, str) else keys
         for key in keys:
             domain = str(key).partition('/')[0]
+            # a key without a slash (a single domain's metric, 'auto') names no domain
             if names and '/' in str(key) and domain not in (*names, 'mean', 'auto'):
                 yield with_fix(
                     ValueError(

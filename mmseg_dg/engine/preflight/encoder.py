@@ -7,6 +7,7 @@ from mmengine.logging import print_log
 
 from mmseg_dg.weights.files import RANDOM, check_file, requested_files
 
+#: How to give weights, for the end of a message.
 _HOW = (
     "model.network.backbone.init_cfg=dict(type='Pretrained', checkpoint='pretrained/...'); random "
     'weights on purpose: init_cfg=None')
@@ -24,6 +25,7 @@ def weight_problems(model: Any) -> Iterator[Exception]:
         try:
             check_file(path, key)
         except FileNotFoundError as error:
+            # the advice RANDOM (random weights instead) in one line with the rest, for a list
             yield FileNotFoundError(str(error).replace(f'\n{RANDOM}', f'. {RANDOM}'))
         except ValueError as error:
             yield error
@@ -34,6 +36,11 @@ def encoder_problems(runner: Any, method: Any) -> Iterator[ValueError]:
 
     Others may be trained so; the log says it at the beginning. ``init_cfg=None`` in the config says
     it on purpose.
+
+    Args:
+        runner: With its config, for ``load_from`` and ``resume``.
+        method: Its ``encoder_start`` is ``'absent'`` where the config says nothing about weights,
+            its ``needs_pretrained_encoder`` the reason against random ones, '' without any.
     """
     if method.encoder_start != 'absent' or _filled_otherwise(runner, method):
         return
@@ -49,5 +56,8 @@ def encoder_problems(runner: Any, method: Any) -> Iterator[ValueError]:
 
 
 def _filled_otherwise(runner: Any, method: Any) -> bool:
-    """Whether a checkpoint or the method's own ``init_cfg`` (PretrainedDenoiser) brings weights."""
+    """Whether a checkpoint or the method's own ``init_cfg`` (PretrainedDenoiser) brings weights.
+
+    ``_load_from`` and ``_resume`` of mmengine's runner are its arguments of these names.
+    """
     return bool(runner._load_from or runner._resume or method.init_cfg)

@@ -27,7 +27,7 @@ def check_engine(runner: Any, method: Any) -> None:
     """
     for error in hook_problems(runner, method):
         raise error
-    # mmengine's: backward passes per optimizer step
+    # mmengine's private field: backward passes per optimizer step
     counts = runner.optim_wrapper._accumulative_counts
     if counts > 1:
         raise ValueError(f'optim_wrapper.accumulative_counts={counts} counts backward passes, of '
@@ -38,6 +38,7 @@ def check_engine(runner: Any, method: Any) -> None:
             raise ValueError(f'{type(scheduler).__name__} counts epochs and would never step: '
                              'MultiStreamTrainLoop counts iterations, set by_epoch=False and give '
                              'begin and end in iterations (or use WarmupPolyLR)')
+    # _randomness_cfg: the config's ``randomness``
     if runner._randomness_cfg.get('diff_rank_seed'):
         raise ValueError('randomness.diff_rank_seed=True would give every process its own order '
                          'of samples: remove it, the random decisions of a step differ by process '
@@ -52,8 +53,10 @@ def check_optimizer(model: Any, optim_wrapper: Any) -> None:
         ValueError: A trainable parameter is in no group (it was frozen when the optimizer was
             built).
     """
-    known = {id(p) for group in optim_wrapper.optimizer.param_groups for p in group['params']}
-    lost = [name for name, p in model.named_parameters() if p.requires_grad and id(p) not in known]
+    stepped = {id(p) for group in optim_wrapper.optimizer.param_groups for p in group['params']}
+    lost = [
+        name for name, p in model.named_parameters() if p.requires_grad and id(p) not in stepped
+    ]
     if lost:
         raise ValueError(f'{len(lost)} trainable parameters are in no optimizer group, e.g. '
                          f'{lost[:3]}: they were frozen when the optimizer was built. Freeze in a '

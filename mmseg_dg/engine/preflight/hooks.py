@@ -29,7 +29,7 @@ def hook_problems(runner: Any, method: Any, max_iters: int = 0) -> Iterator[Exce
         name for name in dict.fromkeys(needed)
         if not any(isinstance(hook, HOOKS.get(name)) for hook in runner.hooks)
     ]
-    # {id(hook): why the hook does not fit this run}
+    # {id(hook): its own error against this run}, for hooks that have one
     unfit = {
         id(hook): error
         for hook in runner.hooks if (error := _unfit(hook, runner)) is not None
@@ -48,6 +48,7 @@ def hook_problems(runner: Any, method: Any, max_iters: int = 0) -> Iterator[Exce
                            'custom_hooks (a child config\'s list replaces that of its base)'), fix)
     for hook in runner.hooks:
         if id(hook) in unfit:
+            # lines for custom_hooks do not mend a hook that comes from elsewhere
             yield with_fix(unfit[id(hook)], fix if _is_custom(hook, runner) else {})
         if isinstance(hook, CheckpointHook) and hook.by_epoch:
             yield with_fix(
@@ -60,14 +61,15 @@ def hook_problems(runner: Any, method: Any, max_iters: int = 0) -> Iterator[Exce
             h.warmup_iters for h in runner.hooks
             if isinstance(h, DecoderWarmupHook) and h.warmup_epochs is None
         ]
-        if 'DecoderWarmupHook' in missing:  # once it is added, it takes the method's own length
+        # None: the hook takes the method's length, as one that the lines to paste add
+        if 'DecoderWarmupHook' in missing:
             lengths.append(None)
         yield from _warmup_problems(method, lengths, max_iters)
 
 
 def _unfit(hook: Any, runner: Any) -> Any:
-    """The error a hook raises against this run, None if it has none; hooks of this package have
-    ``check_run`` for it.
+    """The ValueError a hook raises against this run, None if it raises none; only a
+    :class:`CheckingHook` is asked (its ``check_run``).
     """
     if not isinstance(hook, CheckingHook):
         return None
@@ -79,7 +81,7 @@ def _unfit(hook: Any, runner: Any) -> Any:
 
 
 def _is_custom(hook: Any, runner: Any) -> bool:
-    """Whether the hook comes from ``custom_hooks``."""
+    """Whether the hook comes from ``custom_hooks``: a hook of its class is listed there."""
     return any(
         config.get('type') == type(hook).__name__
         for config in runner.cfg.get('custom_hooks') or ())
@@ -87,31 +89,45 @@ def _is_custom(hook: Any, runner: Any) -> bool:
 
 def _mended_list(runner: Any, method: Any, needed: list[str], unfit: dict[int,
                                                                           Exception]) -> list[dict]:
-    """``custom_hooks`` with what is missing and without what has no use; a needed hook with bad
-    arguments anew.
+    """The list that mends ``custom_hooks``: hooks that refuse this run are left out, needed ones
+    that are missing then (also those with bad arguments, just left out) are added with the
+    arguments the method advises.
+
+    Args:
+        runner: With its hooks.
+        method: The method that is trained.
+        needed: Names of the hooks it cannot do without.
+        unfit: ``{id(hook): error}`` of the hooks that refuse this run.
     """
     useless = {type(hook).__name__ for hook in runner.hooks if id(hook) in unfit}
-    settings = method.hook_settings
+    settings = method.hook_settings  # {name of a hook: arguments as the paper has them}
     kept = [
         dict(config) for config in runner.cfg.get('custom_hooks') or ()
         if config.get('type') not in useless
     ]
-    there = {config.get('type') for config in kept}
+    kept_names = {config.get('type') for config in kept}
     added = [
         dict(type=name, **settings.get(name, {})) for name in dict.fromkeys(needed)
-        if name not in there
+        if name not in kept_names
     ]
     return added + kept
 
 
 def _warmup_problems(method: Any, lengths: list[Optional[int]],
                      max_iters: int) -> Iterator[ValueError]:
-    """Errors for a decoder warm-up longer than the training; None in ``lengths``: the method's."""
-    for configured in lengths:  # None: that of the method
-        own = method.warmup_iters if isinstance(method, HandsOver) else 0
-        length = own if configured is None else configured
+    """Errors for a decoder warm-up longer than the training.
+
+    Args:
+        method: The method that is trained.
+        lengths: Iterations that each ``DecoderWarmupHook`` is given; None: it takes the method's.
+        max_iters: Length of the run.
+    """
+    for configured in lengths:
+        of_method = method.warmup_iters if isinstance(method, HandsOver) else 0
+        length = of_method if configured is None else configured
         if length and length > max_iters:
-            # 8000 of 48 000 iterations in DeFT's paper
+            # a length that the method gives can be mended there, to a sixth of the run (8000 of
+            # 48 000 iterations in DeFT's paper); one that the hook is given is the user's choice
             fix = {'model.warmup_iters': max(1, max_iters // 6)} if configured is None else {}
             yield with_fix(
                 ValueError(

@@ -26,7 +26,7 @@ from mmseg_dg.utils.seeding import local_seed
 
 from .problems import Problems
 
-_SECONDS = 60.  # after which the rest of the headers is left to the doctor
+_SECONDS = 60.  # after which the rest of the headers is left to tools/doctor.py
 _THREADS = 8
 _NAMED = 5  # files a message names
 
@@ -81,21 +81,22 @@ def check_headers(what: str, dataset: Any, seconds: float = _SECONDS) -> list[Im
             named.
     """
     targets = list(_targets(dataset))
-    order = sorted(range(len(targets)), key=lambda i: (i % 64, i))  # every 64th first
-    found: list[ImageFile] = []
+    # images 0, 64, 128, ... first, then 1, 65, ...: what the time suffices for is spread
+    order = sorted(range(len(targets)), key=lambda i: (i % 64, i))
+    images: list[ImageFile] = []
     limit = time.monotonic() + seconds
     with ThreadPoolExecutor(_THREADS) as pool:
         for start in range(0, len(order), 512):  # the clock is read between portions
             if time.monotonic() > limit:
                 print_log(
-                    f'{what}: {len(found)} of {len(targets)} images were looked at in '
+                    f'{what}: {len(images)} of {len(targets)} images were looked at in '
                     f"{seconds:.0f} s; 'python tools/doctor.py CONFIG' looks at "
                     'all', logger='current')
                 break
-            found += pool.map(_read, [targets[i] for i in order[start:start + 512]])
-    _raise_problems(what, found)
-    _log_channels(what, found)
-    return sorted(found)
+            images += pool.map(_read, [targets[i] for i in order[start:start + 512]])
+    _raise_problems(what, images)
+    _log_channels(what, images)
+    return sorted(images)
 
 
 def _targets(dataset: Any) -> Iterator[tuple[int, str, Any]]:
@@ -106,34 +107,35 @@ def _targets(dataset: Any) -> Iterator[tuple[int, str, Any]]:
         next((s for s in transforms_of(traits(part).pipeline) if isinstance(s, LoadImageFromFile)),
              None) for part in parts
     ]
-    known = set()  # (dataset, index) that were met: a repeated dataset's images are read once
+    met = set()  # (dataset, index) so far: a repeated dataset's images are read once
     for number, (part, index) in enumerate(zip(which, local)):
         leaf, step = parts[part], steps[part]
-        if step is None or not traits(leaf).describes_samples or (part, index) in known:
+        if step is None or not traits(leaf).describes_samples or (part, index) in met:
             continue
-        known.add((part, index))
+        met.add((part, index))
         path = leaf.get_data_info(int(index)).get('img_path')
         if path and is_local(path, step.backend_args):
             yield number, str(path), step
 
 
 def _read(target: tuple[int, str, Any]) -> ImageFile:
-    """Header of one image and what its loading step says to it; ``target`` is (index, path,
-    step), one argument for a process pool.
+    """Header of one image and what its loading step says against it; ``target`` is one of those of
+    :func:`_targets`.
     """
     index, path, step = target
     try:
         header = read_header(path)
     except OSError as error:
         text = str(error)
+        # without the path, so that equal faults of several files are one kind
         return ImageFile(index, path, None,
                          text[len(path) + 2:] if text.startswith(f'{path}: ') else text)
     return ImageFile(index, path, header, step.problem(header))
 
 
-def _raise_problems(what: str, found: Sequence[ImageFile]) -> None:
+def _raise_problems(what: str, images: Sequence[ImageFile]) -> None:
     """One error for all unusable images, the commonest kind of fault first."""
-    bad = [file for file in found if file.problem]
+    bad = [file for file in images if file.problem]
     if not bad:
         return
     kinds: dict[str, list[ImageFile]] = {}
@@ -143,14 +145,16 @@ def _raise_problems(what: str, found: Sequence[ImageFile]) -> None:
     for problem, files in sorted(kinds.items(), key=lambda item: -len(item[1]))[:_NAMED]:
         similar = f' (and {len(files) - 1} more of this kind)' if len(files) > 1 else ''
         texts.append(f'{files[0].path}{similar}: {problem}')
-    raise ValueError(f'{what}: {len(bad)} of {len(found)} images cannot be used: '
+    raise ValueError(f'{what}: {len(bad)} of {len(images)} images cannot be used: '
                      + '; '.join(texts)
                      + f'. Leave them out with a list (ann_file), or mend them. {DOCTOR}')
 
 
-def _log_channels(what: str, found: Iterable[ImageFile]) -> None:
-    """Say what becomes of alpha channels, gray images and images of more than 8 bits."""
-    headers = [file.header for file in found if file.header is not None]
+def _log_channels(what: str, images: Iterable[ImageFile]) -> None:
+    """Log how many images have an alpha channel, are gray or have more than 8 bits, and what
+    becomes of them.
+    """
+    headers = [file.header for file in images if file.header is not None]
     for text, count in ((f'{what}: %d images have an alpha channel, which is not used: transparent '
                          'pixels show the color they are saved with',
                          sum(header.alpha for header in headers)),
@@ -166,8 +170,8 @@ def _log_channels(what: str, found: Iterable[ImageFile]) -> None:
 # ---------------------------------------------------------------- images a network cannot read
 def smallest(files: Sequence[ImageFile]) -> Optional[ImageFile]:
     """The image with the shortest side; None if there is none."""
-    known = [file for file in files if file.header is not None]
-    return min(known, key=lambda f: (min(f.header.height, f.header.width), f.header.pixels),
+    readable = [file for file in files if file.header is not None]
+    return min(readable, key=lambda f: (min(f.header.height, f.header.width), f.header.pixels),
                default=None)
 
 
@@ -190,21 +194,21 @@ def check_smallest(what: str, model: nn.Module, dataset: Any, files: Sequence[Im
     file = smallest(files)
     if file is None:
         return
-    crop = crop_size(dataset) if trains else None
+    crop = crop_size(dataset) if trains else None  # (height, width)
     limit = max(crop) if crop else SMALL_SIDE  # pixels: larger images are not worth a try
     if min(file.header.height, file.header.width) >= limit:
         return
     with local_seed(0):
         sample = dataset[file.index]
     if not isinstance(sample, dict) or not isinstance(sample.get('inputs'), Tensor):
-        return  # several views of one image
+        return  # several views of one image, as test-time augmentation makes them
     height, width = sample['inputs'].shape[-2:]
     problem = ''
     if crop:
         if height < crop[0] or width < crop[1]:
             problem = f'the crop wants {crop[1]}x{crop[0]}'
     else:
-        problem = unreadable(model, sample)
+        problem = unreadable(model, sample)  # '' for an image that it can predict
         problem = problem and f'the network cannot read it: {problem}'
     if problem:
         raise ValueError(f'{what}: {file.path} is {file.header.width}x{file.header.height} (width '
@@ -242,7 +246,7 @@ def check_patches(what: str, method: nn.Module, dataset: Any, trains: bool) -> N
             return
         size = sample['inputs'].shape[-2:]
     try:
-        encoder.token_grid(*size)
+        encoder.token_grid(*size)  # (height, width); its ValueError has the advice
     except ValueError as error:
         raise ValueError(f'{what}: {error}') from error
 
@@ -268,5 +272,6 @@ def check_images(problems: Problems, runner: Any, method: nn.Module, streams: An
 
 
 def _check_one(what: str, method: nn.Module, dataset: Any, trains: bool) -> None:
+    """All checks of one stream (``trains``) or domain; raises ValueError at the first fault."""
     check_smallest(what, method, dataset, check_headers(what, dataset), trains)
     check_patches(what, method, dataset, trains)

@@ -17,6 +17,7 @@ def margin_problems(method: Any, streams: dict[str, dict]) -> Iterator[ValueErro
         streams: Dataloader configs by name.
     """
     trains_target = isinstance(method, DACS)
+    # how many rows at the top and bottom have no pseudo-labels
     rows = (method.ignore_top, method.ignore_bottom) if trains_target else (0, 0)
     target = method.target_stream if trains_target else None
     for name, config in streams.items():
@@ -42,7 +43,9 @@ def margin_problems(method: Any, streams: dict[str, dict]) -> Iterator[ValueErro
 
 
 def _belongs(kind: str, owners: Union[str, Sequence[str], None]) -> bool:
-    """Whether the dataset class is one of ``owners`` or derived from one."""
+    """Whether the dataset class named ``kind`` is one of ``owners`` or derived from one; without
+    owners (None) margins fit any dataset.
+    """
     if owners is None:
         return True
     cls = DATASETS.get(kind)
@@ -51,4 +54,5 @@ def _belongs(kind: str, owners: Union[str, Sequence[str], None]) -> bool:
 
 
 def _names(owners: Union[str, Sequence[str]]) -> str:
+    """One or several names of dataset classes, as text."""
     return owners if isinstance(owners, str) else ', '.join(owners)

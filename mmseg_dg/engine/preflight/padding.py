@@ -16,6 +16,6 @@ def warn_padding(loaders: Any) -> None:
         loaders: ``{stream: loader}``.
     """
     for name, loader in loaders.items() if is_main_process() else ():
-        found = padding_of(loader.dataset)
-        if found is not None and found.share > MOST_PADDING:
-            print_log(f'stream "{name}": {found.text}', logger='current', level=logging.WARNING)
+        padding = padding_of(loader.dataset)  # None where it cannot be told
+        if padding is not None and padding.share > MOST_PADDING:
+            print_log(f'stream "{name}": {padding.text}', logger='current', level=logging.WARNING)

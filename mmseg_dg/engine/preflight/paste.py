@@ -26,13 +26,16 @@ def lines_to_paste(fix: Mapping[str, Any], filename: Optional[str] = None) -> st
 
 
 def python_lines(fix: Mapping[str, Any], assigned: frozenset[str] = frozenset()) -> list[str]:
-    """One statement per top-level name, or one per setting where the file assigns the name itself.
+    """Statements that set ``fix`` (dotted key -> value) at the end of a config: one per top-level
+    name, or one per setting where the file assigns the name itself (``assigned``).
     """
     fresh: dict[str, Any] = {}
     lines = []
     for key, value in fix.items():
         top, *rest = key.split('.')
-        # a whole name; a setting inside a dict the file makes; settings gathered into a new dict
+        # three cases: a whole top-level name; a setting inside a dict that the file itself makes,
+        # changed in place; a setting of a dict that is inherited, gathered into a new one, which
+        # mmengine merges into the base's
         if not rest:
             lines.append(f'{top} = {as_python(value)}')
         elif top in assigned:

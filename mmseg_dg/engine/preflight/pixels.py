@@ -28,12 +28,12 @@ def check_float_images(loaders: Any, count: int) -> None:
         ValueError: It names stream and files.
     """
     for name, loader in loaders.items():
-        looked = _spread(loader.dataset, count)
-        # NumPy's letter of a floating point type
-        if not any(_kind(image) == 'f' for image, _ in looked):
+        # a few decide whether the stream has such images at all; 'f': NumPy's letter of their type
+        few = _images(loader.dataset, count)
+        if not any(_kind(image) == 'f' for image, _ in few):
             continue
         bad = [
-            path for image, path in _spread(loader.dataset, FLOAT_IMAGES)
+            path for image, path in _images(loader.dataset, FLOAT_IMAGES)
             if _kind(image) == 'f' and not np.isfinite(image).all()
         ]
         if bad:
@@ -56,38 +56,43 @@ def check_ignored_labels(method: Any, loaders: Any, count: int) -> None:
         seen, empty = 0, []
         for label, classes, path in _labels(loaders[name].dataset, count):
             seen += 1
-            if not (label < classes).any():
+            if not (label < classes).any():  # ids are 0..classes - 1, ignored ones above
                 empty.append(path)
         if empty:
             warn_ignored(empty[:_NAMED], len(empty), seen)
 
 
 def _kind(image: Any) -> str:
+    """NumPy's letter of an array's kind of type (``'f'``, ``'u'``); empty for anything else."""
     return image.dtype.kind if isinstance(image, np.ndarray) else ''
 
 
-def _places(dataset: Any, count: int) -> Iterator[tuple[Any, dict]]:
-    """(innermost dataset, info) of samples spread evenly."""
+def _samples(dataset: Any, count: int) -> Iterator[tuple[Any, dict]]:
+    """``(dataset inside wrappers, info of a sample)`` of ``count`` samples spread evenly; those are
+    left out whose dataset has no list of samples or no pipeline.
+    """
     for index in np.unique(np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int)):
         leaf, local = locate(dataset, int(index))
         if traits(leaf).describes_samples and steps_of(traits(leaf).pipeline):
             yield leaf, leaf.get_data_info(local)
 
 
-def _spread(dataset: Any, count: int) -> Iterator[tuple[Any, str]]:
-    """(image as its first transform loads it, path) of samples spread evenly."""
-    for leaf, info in _places(dataset, count):
+def _images(dataset: Any, count: int) -> Iterator[tuple[Any, str]]:
+    """``(image, path)`` of samples spread evenly; the image as the first step of the pipeline (one
+    that loads) gives it, before anything is scaled or cropped.
+    """
+    for leaf, info in _samples(dataset, count):
         first: Any = next(iter(leaf.pipeline.transforms), None)
         if 'Load' in type(first).__name__ and info.get('img_path'):
-            path = info['img_path']
+            path = info['img_path']  # taken before: a transform may change ``info``
             yield (first(info) or {}).get('img'), str(path)
 
 
 def _labels(dataset: Any, count: int) -> Iterator[tuple[np.ndarray, int, str]]:
-    """Labels of ``count`` samples spread evenly, as their dataset's loader reads them: (array of
-    ids, number of classes, path) each.
+    """``(array of ids, number of classes, path)`` of ``count`` samples spread evenly, the ids as
+    the loading step of the pipeline reads them; samples without a label are left out.
     """
-    for leaf, info in _places(dataset, count):
+    for leaf, info in _samples(dataset, count):
         loader = next(
             (t for t in transforms_of(leaf.pipeline) if isinstance(t, BaseLoadAnnotations)), None)
         classes = traits(leaf).classes

@@ -17,7 +17,9 @@ _Error = TypeVar('_Error', bound=Exception)
 
 
 def with_fix(error: _Error, fix: Fix) -> _Error:
-    """The error with the settings that mend it, for the lines to paste at the end of a report."""
+    """The error itself, which now carries the settings that mend it (attribute ``fix``) for the
+    lines to paste at the end of a report.
+    """
     vars(error)['fix'] = fix
     return error
 

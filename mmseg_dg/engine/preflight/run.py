@@ -78,7 +78,7 @@ def _add_test_problems(problems: Problems, cfg: Any, filename: Any) -> None:
     """What a test after the training would stumble over: reported with other problems, else said in
     the log.
     """
-    later = Problems(filename)
+    later = Problems(filename)  # of the test, kept apart from those of the training
     later.gather(domain_problems, cfg, 'test', filename)
     if problems.errors:
         for error in later.errors:

@@ -70,8 +70,9 @@ def check_labels(method: Any, loaders: Any) -> None:
 
 def _check_channels(stream: str, path: str, image: torch.Tensor, method: Any) -> None:
     """Refuse an image whose number of channels is not that of the normalization."""
-    known = normalization_of(method.data_preprocessor)
-    wanted = 3 if known is None else known.mean.numel()
+    normalization = normalization_of(method.data_preprocessor)  # with mean and std, or None
+    wanted = 3 if normalization is None else normalization.mean.numel()
+    # a mean of one number serves any number of channels
     if image.dim() == 3 and len(image) != wanted and wanted > 1:
         raise ValueError(
             f'stream "{stream}": {path} has {len(image)} channels after its pipeline, '
@@ -82,16 +83,17 @@ def _check_channels(stream: str, path: str, image: torch.Tensor, method: Any) ->
 
 def _check_scale(stream: str, path: str, image: torch.Tensor, method: Any) -> None:
     """Refuse pixels on the scale 0..1 where the normalization is for 0..255."""
-    known = normalization_of(method.data_preprocessor)
+    normalization = normalization_of(method.data_preprocessor)  # with mean and std, or None
     # a mean of at most 1 is itself on the scale 0..1
-    if known is None or float(known.mean.max()) <= 1 or not image.is_floating_point():
+    if (normalization is None or float(normalization.mean.max()) <= 1
+            or not image.is_floating_point()):
         return
     if 0 < float(image.max()) <= 1:
         # the message has the mean (3, 1, 1) as three numbers
         raise ValueError(
             f'stream "{stream}": the pixels of {path} end at '
             f'{float(image.max()):.3g}, on the scale 0..1, but '
-            f'data_preprocessor.mean={known.mean.flatten().tolist()} is for 0..255: remove '
+            f'data_preprocessor.mean={normalization.mean.flatten().tolist()} is for 0..255: remove '
             'the transform that divides by 255, or give 8-bit images')
 
 
@@ -100,5 +102,6 @@ def load_sample(stream: str, dataset: Any, index: int) -> dict:
     try:
         return dataset[SampleRequest(index, derive_seed('preflight', stream, index))]
     except (ValueError, FileNotFoundError) as error:
+        # DOCTOR: the sentence that names the command which looks at all files
         hint = '' if DOCTOR in str(error) else f'. {DOCTOR}'
         raise type(error)(f'stream "{stream}": {error}{hint}') from error

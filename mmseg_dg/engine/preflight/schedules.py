@@ -67,22 +67,28 @@ def schedule_problems(schedulers: Any, max_iters: int,
                     })
         if config['type'] == 'TwoStagePolyLR':
             yield from _two_stage_problems(config, hooks)
+    # schedules of momentum go with any other; of those of the rate, a closed form stands alone
     rates = [config['type'] for config in configs if 'Momentum' not in config['type']]
-    own = next((config['type'] for config, absolute in zip(configs, closed) if absolute), None)
-    if own is not None and len(rates) > 1:
+    alone = next((config['type'] for config, absolute in zip(configs, closed) if absolute), None)
+    if alone is not None and len(rates) > 1:
         yield ValueError(
-            f'param_scheduler has {rates}: {own} sets the rate of every iteration by a formula, so '
-            'what the others do to it is overwritten. Use one; WarmupPolyLR and WarmupCosineLR '
+            f'param_scheduler has {rates}: {alone} sets the rate of every iteration by a formula, '
+            'so what the others do to it is overwritten. Use one; WarmupPolyLR and WarmupCosineLR '
             'have warmup_iters and min_lr')
 
 
 def _long_warmup(config: Mapping, configs: list, max_iters: int) -> Iterator[ValueError]:
     """An error for a warm-up that is longer than the schedule: that of the base's long run in a
     child's short one.
+
+    Args:
+        config: The schedule, one of ``configs``.
+        configs: All schedules, which the lines to paste repeat.
+        max_iters: Length of the run, 0 where it is not known.
     """
     length, warmup = config.get('total') or max_iters, config.get('warmup_iters') or 0
     if length and warmup > length:
-        # 1500 of 40 000 in DAFormer's schedule
+        # a 25th of the schedule; DAFormer has 1500 of 40 000
         shorter = dict(config, warmup_iters=max(1, length // 25))
         yield with_fix(
             ValueError(
@@ -105,9 +111,11 @@ def _by_iteration(config: Mapping, absolute: bool, max_iters: int) -> dict:
 
 
 def _two_stage_problems(config: Mapping, hooks: Sequence[str]) -> Iterator[ValueError]:
-    """An error for a two-stage schedule with settings of a warm-up whose length nothing gives."""
-    told = config.get('warmup_iters') is not None or 'DecoderWarmupHook' in hooks
-    if not told and config.get('warmup'):
+    """An error for a two-stage schedule with settings of a warm-up whose length nothing gives;
+    ``hooks`` are the names of the run's hooks, of which ``DecoderWarmupHook`` gives one.
+    """
+    has_length = config.get('warmup_iters') is not None or 'DecoderWarmupHook' in hooks
+    if not has_length and config.get('warmup'):
         yield ValueError(
             f'TwoStagePolyLR: warmup={dict(config["warmup"])} would be ignored, nobody says how '
             'long the warm-up is: add DecoderWarmupHook to custom_hooks, or give the schedule '
@@ -130,10 +138,12 @@ def length_problems(train_cfg: Mapping, filename: Optional[str] = None) -> Itera
         written = keys_written(filename, 'train_cfg')
         epochs_only = 'max_epochs' in written and 'max_iters' not in written
         keep = 'max_epochs' if epochs_only else 'max_iters'
+        # None takes the other length out
         fix: Fix = {'train_cfg.max_iters': None}
         if keep == 'max_iters':
             fix = {'train_cfg.max_epochs': None, 'train_cfg.epoch_stream': None}
         if 'val_interval' not in written:  # the base's counts in the other unit
+            # ten validations in the run, or one after each epoch
             fix['train_cfg.val_interval'] = max(1, iters // 10) if keep == 'max_iters' else 1
         yield with_fix(
             ValueError(

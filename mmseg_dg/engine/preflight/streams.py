@@ -71,12 +71,14 @@ def _renaming(method: Any, missing: list[str], unknown: list[str],
         written = keys_written(filename, 'train_dataloader')
         if unknown[0] in written and method.streams[0] not in written:
             missing, fix = list(method.streams), {f'train_dataloader.{method.streams[0]}': None}
+    # each missing stream is the unknown one at its place: the method takes the config's names
     if len(missing) == len(unknown) and len(arguments) >= len(method.streams):
         fix.update({
             f'model.{arguments[method.streams.index(old)]}': new
             for old, new in zip(missing, unknown)
         })
         return fix
+    # nothing is missing: surplus streams are switched off
     return {f'train_dataloader.{name}': None for name in unknown} if not missing else {}
 
 
@@ -114,7 +116,8 @@ def check_unlabeled(method: Any, loaders: Any) -> None:
 def image_paths(dataset: Any) -> set[str]:
     """Absolute image paths of a dataset's samples, as far as the datasets it is made of say them.
     """
+    # the datasets inside wrappers; for each sample its dataset's position, and its number there
     parts, which, local = flatten(dataset)
-    found = (parts[part].get_data_info(int(i)).get('img_path') for part, i in zip(which, local)
+    paths = (parts[part].get_data_info(int(i)).get('img_path') for part, i in zip(which, local)
              if traits(parts[part]).describes_samples)
-    return {osp.abspath(path) for path in found if path}
+    return {osp.abspath(path) for path in paths if path}

@@ -21,7 +21,8 @@ TARGETS = {
 STARTS = ('zeros', 'minor')
 #: Part of the names of all that an adapter adds to a state dict.
 MARK = '.lora_'
-#: Matrices that are packed into one layer; each gets an adapter of its own.
+#: How many matrices of one size are stacked in the weight of a layer of this name; each gets an
+#: adapter of its own. Other layers have one.
 _PACKED = {'qkv': 3, 'w12': 2}
 
 
@@ -68,7 +69,7 @@ class LoRALinear(nn.Linear):
         self._kaiming()
 
     def _kaiming(self) -> None:
-        """Start ``A`` at random and ``B`` at 0."""
+        """Start ``A`` at random and ``B`` at 0, so that the adapter changes nothing yet."""
         bound = 1 / math.sqrt(self.in_features)  # Kaiming-uniform with a = sqrt(5), as nn.Linear
         nn.init.uniform_(self.lora_a, -bound, bound)
         nn.init.zeros_(self.lora_b)
@@ -79,7 +80,7 @@ class LoRALinear(nn.Linear):
         directions of the smallest singular values of ``W`` (``'minor'``, SoMA).
         """
         self.started = True
-        if self.weight.is_meta:  # built without memory, to be looked at
+        if self.weight.is_meta:  # built without memory, to look at names and shapes only
             return
         if self.start == 'zeros':
             self._kaiming()
@@ -87,8 +88,8 @@ class LoRALinear(nn.Linear):
         for i, weight in enumerate(self.weight.float().chunk(self.parts)):
             # (O, n), (n,) in falling order, (n, I) with n = min(O, I)
             u, sigma, v = torch.linalg.svd(weight, full_matrices=False)
-            # the directions the pretrained layer uses least; half of each singular value on either
-            # side
+            # of the last ``rank`` directions, which the pretrained layer uses least. B A is their
+            # part of W divided by the scale; each side gets the root of the singular values
             root = (sigma[-self.rank:] / self.scale).sqrt()
             self.lora_a0[i] = root[:, None] * v[-self.rank:]
             self.lora_b0[i] = u[:, -self.rank:] * root
@@ -96,14 +97,16 @@ class LoRALinear(nn.Linear):
         self.lora_b.copy_(self.lora_b0)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., in) -> (..., out)."""
+        """(..., in) -> (..., out): ``W x + b + s (B A - B0 A0) x``."""
         change = self._low_rank(x, self.lora_a, self.lora_b)
         if self.start == 'minor':
             change = change - self._low_rank(x, self.lora_a0, self.lora_b0)
         return F.linear(x, self.weight, self.bias) + self.scale * change
 
     def _low_rank(self, x: Tensor, a: Tensor, b: Tensor) -> Tensor:
-        """The low-rank term of a layer, (..., in) -> (..., parts * out)."""
+        """``B A x`` of every part, (..., in) -> (..., out of all parts), for ``a`` (P, R, I) and
+        ``b`` (P, O, R).
+        """
         inner = F.linear(x, a.flatten(0, 1))  # (..., parts * rank)
         if self.parts == 1:
             return F.linear(inner, b[0])
@@ -114,7 +117,7 @@ class LoRALinear(nn.Linear):
 
     @torch.no_grad()
     def merged(self) -> nn.Linear:
-        """A plain layer of the same function."""
+        """A plain layer that computes the same: ``W + s (B A - B0 A0)`` is its weight."""
         change = torch.matmul(self.lora_b, self.lora_a)  # (parts, out / parts, in)
         if self.start == 'minor':
             change = change - torch.matmul(self.lora_b0, self.lora_a0)
@@ -128,26 +131,33 @@ class LoRALinear(nn.Linear):
     def _load_from_state_dict(self, state_dict: dict, prefix: str, local_metadata: dict,
                               strict: bool, missing_keys: list[str], unexpected_keys: list[str],
                               error_msgs: list[str]) -> None:
-        """Load the layer as ``nn.Module`` does; adapters that a plain weight file does not have
-        are not missing, they start from the weights it holds.
+        """Load the layer as ``nn.Module`` does. A file that has the weight but none of the
+        adapter's tensors is complete: the adapter starts anew from this weight.
         """
-        absent: list[str] = []
+        absent: list[str] = []  # names of this layer that the file lacks, with ``prefix``
         super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, absent,
                                       unexpected_keys, error_msgs)
-        adapter = [key for key in absent if MARK in key]  # MARK: in the names of adapters alone
-        # a file of the layer without adapters: they start anew, and are not missing
-        own = sum(MARK in f'.{name}' for name in self.state_dict())
-        plain = prefix + 'weight' in state_dict and len(adapter) == own
-        missing_keys.extend(key for key in absent if not (plain and key in adapter))
+        absent_of_adapter = [key for key in absent if MARK in key]
+        # MARK begins with a dot, which the names of the layer itself (lora_a, ...) do not
+        size_of_adapter = sum(MARK in f'.{name}' for name in self.state_dict())
+        # the file is of the plain layer
+        plain = prefix + 'weight' in state_dict and len(absent_of_adapter) == size_of_adapter
+        missing_keys.extend(key for key in absent if not (plain and key in absent_of_adapter))
         if plain:
             self.restart()
-        elif not adapter:  # the file has them; some of them alone stay reported as missing
+        elif not absent_of_adapter:  # the file has the whole adapter
             self.started = True
+        # else the file has a part of it, or nothing of this layer: reported as missing
 
 
 class Target(NamedTuple):
-    """A linear layer that may get an adapter: ``owner.name``, its ``path`` within the encoder, and
-    the number of its block.
+    """A linear layer that may get an adapter.
+
+    Attributes:
+        owner: The module whose attribute ``name`` the layer is.
+        name: See ``owner``.
+        path: Dotted name of the layer within the encoder.
+        block: Number of its attention block, from 0.
     """
     owner: nn.Module
     name: str
@@ -156,24 +166,27 @@ class Target(NamedTuple):
 
 
 def attention_targets(encoder: nn.Module) -> Iterator[Target]:
-    """Linear layers of all attention blocks in order; a block is what holds an ``attn`` with a
-    query projection."""
+    """The linear layers of all attention blocks that have a name of ``TARGETS``, in order.
+
+    A block is a module whose child ``attn`` has a linear layer of ``TARGETS['qkv']``, or which has
+    such a layer itself.
+    """
     names = {name for group in TARGETS.values() for name in group}
-    seen: set[int] = set()  # ids of attentions and blocks that were visited
+    seen: set[int] = set()  # ids of the attentions and blocks that were visited
     block = -1
-    for path, module in encoder.named_modules():
-        # a block has its query projection in attn; an attention has it itself
-        inner = dict(module.named_children()).get('attn', module)
-        parts = dict(inner.named_children())
-        if not any(isinstance(parts.get(name), nn.Linear)
-                   for name in TARGETS['qkv']) or id(inner) in seen:
+    for path, module in encoder.named_modules():  # parents come before their children
+        attention = dict(module.named_children()).get('attn', module)
+        layers = dict(attention.named_children())
+        has_query = any(isinstance(layers.get(name), nn.Linear) for name in TARGETS['qkv'])
+        # the attention inside a block comes again as a module of its own
+        if not has_query or id(attention) in seen:
             continue
-        # an attention inside a block is visited again as a module of its own
-        seen |= {id(inner), id(module)}
+        seen |= {id(attention), id(module)}
         block += 1
         for sub, owner in module.named_modules():
             for name, child in owner.named_children():
                 if name in names and isinstance(child, nn.Linear):
+                    # ``sub`` is empty for the block itself
                     yield Target(owner, name, '.'.join(part for part in (path, sub, name) if part),
                                  block)
 
@@ -203,21 +216,22 @@ def add_adapters(encoder: nn.Module, rank: int = 16, alpha: Optional[float] = No
     alpha = rank if alpha is None else alpha
     _check(rank, alpha, start, layers)
     kind = type(encoder).__name__
-    found = list(attention_targets(encoder))
-    if not found:
+    targets = list(attention_targets(encoder))
+    if not targets:
         raise ValueError(
             f'lora: {kind} has no attention layers with a linear query projection, which adapters '
             'are for: use an encoder that has them (PlainViT, TinyViT, TimmEncoder), or '
             'trainable="all"')
     wanted = {name for layer in layers for name in TARGETS[layer]}
-    chosen = [target for target in found if target.block >= first_block and target.name in wanted]
+    chosen = [target for target in targets if target.block >= first_block and target.name in wanted]
     if not chosen:
         raise ValueError(
-            f'lora.first_block={first_block}: {kind} has {found[-1].block + 1} attention blocks')
+            f'lora.first_block={first_block}: {kind} has {targets[-1].block + 1} attention blocks')
     for target in chosen:
         linear = target.owner.get_submodule(target.name)
         assert isinstance(linear, nn.Linear)  # attention_targets looks for such
         parts = _PACKED.get(target.name, 1) if packed else 1
+        # the rank of a matrix is at most its smaller side
         most = min(linear.in_features, linear.out_features // parts)
         if rank > most:
             raise ValueError(
@@ -229,7 +243,8 @@ def add_adapters(encoder: nn.Module, rank: int = 16, alpha: Optional[float] = No
 
 
 def _check(rank: int, alpha: float, start: str, layers: Sequence[str]) -> None:
-    """Refuse (ValueError) settings of ``lora`` without meaning."""
+    """Refuse settings of ``lora`` without meaning (ValueError); arguments of :func:`add_adapters`.
+    """
     if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1 or alpha <= 0:
         raise ValueError(
             f'lora: rank={rank} and alpha={alpha} must be positive, rank a whole number')
@@ -240,5 +255,5 @@ def _check(rank: int, alpha: float, start: str, layers: Sequence[str]) -> None:
 
 
 def adapters_of(module: nn.Module) -> Iterator[LoRALinear]:
-    """The adapted layers at any depth."""
+    """The layers with an adapter at or below ``module``."""
     return (m for m in module.modules() if isinstance(m, LoRALinear))

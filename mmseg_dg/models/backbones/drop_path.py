@@ -29,7 +29,7 @@ class DropPath(_DropPath):
 
 
 def drop_path_rates(last: float, count: int) -> list[float]:
-    """``count`` rates from 0 to ``last``, evenly spaced; plain floats, so that models build on the
-    meta device too.
+    """``count`` rates from 0 to ``last``, evenly spaced (a single one is 0). Plain floats, not
+    ``torch.linspace``, so that models can also be built on the meta device.
     """
     return [last * i / (count - 1) if count > 1 else 0. for i in range(count)]

@@ -21,12 +21,15 @@ State = dict[str, Tensor]
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     """Zeros to put before and after ``size`` pixels so that a convolution gives ``ceil(size /
-    stride)`` (TensorFlow's SAME).
+    stride)`` (TensorFlow's SAME); an odd one comes after.
+
+    ``size`` may be a symbol, while the network is exported for images of any size: it can be
+    computed with, but not compared.
     """
-    # no division of a negative size: ONNX rounds that toward zero, Python down
+    # (outputs - 1) * stride + kernel pixels are needed; ceil(size / stride) is not written as
+    # -(-size // stride), because ONNX rounds negative quotients toward zero and Python down
     total = ((size + stride - 1) // stride - 1) * stride + kernel - size
-    # with kernel >= stride the total is never negative, and nothing is compared, because a size
-    # that is free in an exported graph cannot be
+    # with kernel >= stride the total is never negative: no comparison is needed
     if kernel < stride:
         total = max(total, 0) if kernel > 1 else 0
     return total // 2, total - total // 2
@@ -35,9 +38,11 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
 def pad_same(x: Tensor, kernel: int, stride: int, value: float = 0.) -> Tensor:
     """Pad (B, C, H, W) as SAME padding does: the odd zero goes to the right and below."""
     (top, bottom), (left, right) = (same_padding(size, kernel, stride) for size in x.shape[-2:])
+    # not asked while the network is exported: that graph is for every size, and pads by 0 where
+    # nothing is missing
     if not torch.compiler.is_compiling() and not (top or bottom or left or right):
-        return x  # an exported graph pads for every size, by nothing where nothing is missing
-    if kernel == 1:
+        return x
+    if kernel == 1:  # nothing to pad at any size
         return x
     return F.pad(x, (left, right, top, bottom), value=value)
 
@@ -59,7 +64,7 @@ class StandardizedConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C_in, H, W) -> (B, C_out, ceil(H / stride), ceil(W / stride))."""
         mean = self.weight.mean((1, 2, 3), keepdim=True)
-        std = self.weight.std((1, 2, 3), correction=0, keepdim=True)
+        std = self.weight.std((1, 2, 3), correction=0, keepdim=True)  # of the population
         weight = (self.weight - mean) / (std + self.eps)
         return F.conv2d(pad_same(x, self.kernel_size[0], self.stride[0]), weight,
                         stride=self.stride)
@@ -125,6 +130,7 @@ class TransformerLayer(nn.Module):
         self.fc2 = nn.Linear(hidden, channels)
 
     def _drop(self, x: Tensor) -> Tensor:
+        """Dropout of ``drop_rate``, in training only; any shape."""
         return F.dropout(x, self.drop_rate, self.training)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -142,9 +148,12 @@ class TransformerLayer(nn.Module):
 
 
 def _leave_class_token_out(module: nn.Module, state_dict: State, prefix: str, *args: Any) -> None:
-    """Public weights have a class token and its position; an encoder without one reads the rest."""
+    """Pre-hook of ``load_state_dict`` for an encoder without class token: takes the token out of
+    ``state_dict`` and its position out of ``pos_embed``, which public weights have.
+    """
     if state_dict.pop(f'{prefix}cls_token',
                       None) is not None and f'{prefix}pos_embed' in state_dict:
+        # (1, 1 + h * w, C) -> (1, h * w, C): the token's position is the first
         state_dict[f'{prefix}pos_embed'] = state_dict[f'{prefix}pos_embed'][:, 1:]
 
 
@@ -226,8 +235,8 @@ class HybridViT(EncoderOptions, BaseModule):
         self.set_options(trainable, lora, extra_channels)
 
     def init_weights(self) -> None:
-        """Random weights as in the released code (zero scale of each unit's last norm), then
-        ``init_cfg``.
+        """Random weights as in the released code, then ``init_cfg``. The scale of each residual
+        unit's last norm starts at 0, so that the unit passes its input on.
         """
         for module in self.modules():
             if isinstance(module, nn.Linear):
@@ -239,12 +248,13 @@ class HybridViT(EncoderOptions, BaseModule):
         super().init_weights()
 
     def position_embedding(self, grid: tuple[int, int]) -> Tensor:
-        """The stored embedding for a grid of tokens, (1, [1 +] H * W, C): bilinear with corners
-        aligned.
+        """The stored embedding resized to a grid (rows, columns) of tokens, bilinearly with corners
+        aligned: (1, h * w, C), or (1, 1 + h * w, C) with the class token's position first.
         """
         if grid == self.pos_grid:
             return self.pos_embed
         count = self.pos_grid[0] * self.pos_grid[1]
+        # (1, 1, C), empty (1, 0, C) without class token, and (1, h * w, C)
         token, table = self.pos_embed[:, :-count], self.pos_embed[:, -count:]
         table = table.transpose(1, 2).unflatten(2, self.pos_grid)  # (1, h * w, C) -> (1, C, h, w)
         table = F.interpolate(table, grid, mode='bilinear', align_corners=True)
@@ -258,11 +268,12 @@ class HybridViT(EncoderOptions, BaseModule):
             images: (B, 3, H, W) on the scale [-1, 1].
 
         Returns:
-            Maps at stride 2 (64 channels), 4 (256), 8 (512) and the tokens at 16 (768); height and
-            width are rounded up.
+            Maps at stride 2 (64 channels), 4 (256), 8 (512) and the tokens at 16 (768), with the
+            default arguments; height and width are rounded up.
         """
         x = F.relu(self.stem(images))
         levels = [x]
+        # padded by the lowest value, which is no maximum
         x = F.max_pool2d(pad_same(x, 3, 2, value=float('-inf')), 3, 2)
         for stage in self.stages:
             x = stage(x)
@@ -271,7 +282,8 @@ class HybridViT(EncoderOptions, BaseModule):
         return (*levels[:-1], self.tokens(x))
 
     def tokens(self, x: Tensor) -> Tensor:
-        """The Transformer on the last convolutional map: (B, 1024, h, w) -> (B, embed_dims, h, w).
+        """The Transformer on the last convolutional map: (B, C, h, w), 1024 channels by default, ->
+        (B, embed_dims, h, w).
         """
         x = self.patch_embed(x)
         grid = (x.shape[2], x.shape[3])

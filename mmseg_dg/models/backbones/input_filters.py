@@ -36,5 +36,6 @@ def adapt_input_filters(weight: Tensor, channels: int, how: str = 'zeros') -> Te
     if how == 'zeros':
         further = weight.new_zeros(weight.shape[0], channels - file_channels, *weight.shape[2:])
         return torch.cat([weight, further], dim=1)
+    # how == 'mean': one mean filter (out, 1, k, k), repeated for all further channels
     further = weight.mean(1, keepdim=True).expand(-1, channels - file_channels, -1, -1)
     return torch.cat([weight, further], dim=1) * (file_channels / channels)

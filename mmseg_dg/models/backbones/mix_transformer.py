@@ -2,10 +2,10 @@
 
 Written from the description of the network; parameter names are those of mmseg's
 ``MixVisionTransformer``, so its checkpoints load as they are and the original ones after
-:mod:`mmseg_dg.weights.official_names`. Unlike mmseg's
-class: LayerNorm eps is 1e-5 in the patch embeddings and behind the spatial reduction (1e-6
-elsewhere), drop path is 0.1 unless asked otherwise, q/k/v get the same scratch initialization as
-every other linear layer, and attention never materializes its weights.
+:mod:`mmseg_dg.weights.official_names`. Unlike mmseg's class: LayerNorm eps is 1e-5 in the patch
+embeddings and behind the spatial reduction (1e-6 elsewhere), drop path is 0.1 unless asked
+otherwise, q/k/v get the same random start as every other linear layer, and attention never
+materializes its weights.
 
 Shapes: B images, M tokens of keys and values, N tokens, C channels, H x W pixels, h x w places of a
 smaller map.
@@ -62,6 +62,7 @@ class PackedAttention(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
+        """Random start: weights truncated normal of deviation 0.02, biases 0."""
         for weight, bias in ((self.in_proj_weight, self.in_proj_bias), (self.out_proj.weight,
                                                                         self.out_proj.bias)):
             nn.init.trunc_normal_(weight, std=0.02)
@@ -88,7 +89,8 @@ class PackedAttention(nn.Module):
 
 
 class EfficientAttention(nn.Module):
-    """Self-attention whose keys and values come from a map reduced by a strided convolution."""
+    """Self-attention whose keys and values come from a map reduced by a strided convolution; its
+    result is a branch, to which the block adds its input."""
     def __init__(self, dims: int, num_heads: int, sr_ratio: int, qkv_bias: bool, attn_drop: float,
                  proj_drop: float, drop_path: float) -> None:
         super().__init__()
@@ -135,13 +137,14 @@ class MixFFN(nn.Module):
         widen, mix, activate, drop, narrow, last = self.layers
         hidden = mix(widen(_to_map(x, hw)))
         active = drop(activate(hidden))
-        # the activation is cheap: the backward pass computes it again instead of keeping it, unless
-        # dropout changed it (with_cp does so for the whole block)
-        again: AbstractContextManager = nullcontext()
+        # to save memory, ``narrow`` does not keep ``active`` for its backward pass, but a function
+        # that computes it again; not with dropout, which would draw anew, and not with with_cp,
+        # where the whole block is computed again
+        saving: AbstractContextManager = nullcontext()
         if not self.with_cp and (drop.p == 0 or not self.training):
-            plain = hidden.detach()
-            again = recomputed(active, lambda: activate(plain))
-        with again:
+            constant = hidden.detach()
+            saving = recomputed(active, lambda: activate(constant))
+        with saving:
             out = narrow(active)
         return self.dropout_layer(_to_tokens(last(out)))
 
@@ -165,6 +168,7 @@ class Block(nn.Module):
         return self._forward(x, hw)
 
     def _forward(self, x: Tensor, hw: tuple[int, int]) -> Tensor:
+        """:meth:`forward` without recomputation."""
         x = x + self.attn(self.norm1(x), hw)
         return x + self.ffn(self.norm2(x), hw)
 
@@ -290,7 +294,7 @@ class MixTransformer(EncoderOptions, BaseModule):
             self._load_pretrained(self.init_cfg['checkpoint'], self.init_cfg.get('prefix'))
         else:
             super().init_weights()
-        self._is_init = True
+        self._is_init = True  # mmengine's mark of a module whose weights are initialized
 
     def _load_pretrained(self, source: str, prefix: Optional[str]) -> None:
         """Fill the encoder from a file in the official or in this package's layout, all tensors or
@@ -348,8 +352,7 @@ class MixTransformer(EncoderOptions, BaseModule):
         x, hw = embed(x)  # tokens (B, N, C') and (h, w)
         for block in blocks:
             x = block(x, hw)
-        # Contiguous, as in the official code; stock decoders are slow on other layouts (dilated
-        # depthwise).
+        # contiguous, as in the official code: some layers of stock decoders are slow otherwise
         return _to_map(norm(x), hw).contiguous()
 
 
@@ -379,7 +382,7 @@ def _dimensions(arch: Optional[str], embed_dims: Union[int, Sequence[int], None]
 
 
 def _init_scratch(module: nn.Module) -> None:
-    """Initialize one module as SegFormer's code does."""
+    """Random start of one module as in SegFormer's code; other kinds of modules are left alone."""
     if isinstance(module, PackedAttention):
         module.reset_parameters()
     elif isinstance(module, nn.LayerNorm):
@@ -388,7 +391,7 @@ def _init_scratch(module: nn.Module) -> None:
     elif isinstance(module, nn.Conv2d):
         fan_out = module.kernel_size[0] * module.kernel_size[
             1] * module.out_channels // module.groups
-        # the two point-wise layers of the FFN are linear layers in the paper's code
+        # 1x1: the two outer layers of MixFFN, which are linear layers in the paper's code
         if module.kernel_size == (1, 1):
             nn.init.trunc_normal_(module.weight, std=0.02)
         else:

@@ -20,7 +20,7 @@ from .encoder_options import EncoderOptions
 
 class _Stock(EncoderOptions):
     """Adds ``trainable``, ``lora`` (refused: no attention) and ``extra_channels`` to an encoder of
-    mmseg."""
+    mmseg; all other arguments are passed on to it."""
     def __init__(self, *args: Any, trainable: str = 'all', lora: Optional[Mapping] = None,
                  extra_channels: str = 'zeros', **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -42,6 +42,7 @@ class ResNet(_Stock, MMSegResNet):
 
     @property
     def input_layer(self) -> str:  # type: ignore[override]  # a name that depends on an option
+        """Name of the convolution that reads the image."""
         return 'stem.0' if self.deep_stem else 'conv1'
 
 
@@ -77,11 +78,13 @@ class MobileNetV2(_Stock, MMSegMobileNetV2):
     out_indices: Sequence[int]
 
     def __init__(self, *args: Any, in_channels: int = 3, **kwargs: Any) -> None:
-        # arguments of EncoderOptions that mmseg's class does not take
-        trainable = {key: kwargs.pop(key) for key in ('trainable', 'lora') if key in kwargs}
+        # kept back from the base class, which would freeze the encoder before its first convolution
+        # is replaced; ``extra_channels`` is left to it
+        freezing = {key: kwargs.pop(key) for key in ('trainable', 'lora') if key in kwargs}
         super().__init__(*args, **kwargs)
         if in_channels != 3:  # mmseg's first convolution takes three
             old = self.conv1.conv
             self.conv1.conv = nn.Conv2d(in_channels, old.out_channels, old.kernel_size, old.stride,
                                         old.padding, bias=False)
-        self.set_options(extra_channels=self._extra_channels, **trainable)
+        # ``_extra_channels``: as the base class has just set it from ``kwargs``
+        self.set_options(extra_channels=self._extra_channels, **freezing)

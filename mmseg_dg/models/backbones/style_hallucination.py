@@ -47,12 +47,16 @@ class StyleHallucination(nn.Module):
             raise ValueError(f'style_hallucination.concentration={concentration} must be positive')
         self.register_buffer('proto_mean', torch.zeros(self.num_prototypes, channels))
         self.register_buffer('proto_std', torch.zeros(self.num_prototypes, channels))
-        self._known_ready = False  # whether prototypes are known to be set: a GPU is asked once
+        # what ``ready`` answered last; True is kept, because to ask the buffers again a GPU would
+        # have to be waited for. Set to False wherever the buffers are written
+        self._known_ready = False
 
     @property
     def ready(self) -> bool:
-        """Whether prototypes have been computed or loaded."""
-        if not self._known_ready:  # asked once: on a GPU the answer waits for everything before it
+        """Whether prototypes have been computed or loaded: the buffers start as zeros, and a
+        standard deviation of real features is positive.
+        """
+        if not self._known_ready:
             self._known_ready = bool((self.proto_std > 0).any())
         return self._known_ready
 
@@ -103,6 +107,7 @@ class StyleHallucination(nn.Module):
         absent: list[str] = []
         super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, absent,
                                       unexpected_keys, error_msgs)
-        if len(absent) < 2:  # one of the two alone is a damaged file
+        # both absent: a file without prototypes; one of the two alone: a damaged file, reported
+        if len(absent) < 2:
             missing_keys.extend(absent)
         self._known_ready = False

@@ -57,6 +57,7 @@ class TimmEncoder(EncoderOptions, BaseModule):
         ValueError: A model without patches or intermediate maps, or unknown values.
     """
 
+    # the convolution that reads the image, see EncoderOptions
     input_layer = 'model.patch_embed.proj'
 
     def __init__(self, name: str, out_indices: Optional[Sequence[int]] = None,
@@ -78,8 +79,8 @@ class TimmEncoder(EncoderOptions, BaseModule):
         if with_cp:
             self.model.set_grad_checkpointing(True)
         for module in self.model.modules():
-            # EVA's attention then calls its qkv layer, which may have an adapter, instead of
-            # reading that layer's weight
+            # timm's switch of EVA's attention: False, it reads the weight of its qkv layer itself,
+            # past an adapter (LoRALinear) in its place; True, it calls the layer
             if 'qkv_bias_separate' in vars(module):
                 module.qkv_bias_separate = True
         self.set_options(trainable, lora, extra_channels)
@@ -87,7 +88,9 @@ class TimmEncoder(EncoderOptions, BaseModule):
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Images (B, in_channels, H, W) -> one map (B, D, h, w) per entry of ``out_indices``."""
         x = fit_size(x, self.patch_size, self.resize, self.scale_factor, 'TimmEncoder')
-        order = sorted(set(self.out_indices))  # timm gives maps in the order of the blocks
+        # timm gives maps in the order of the blocks, each block once; the caller asked for the
+        # order of out_indices
+        order = sorted(set(self.out_indices))
         maps = self.model.forward_intermediates(x, indices=order, norm=self.final_norm,
                                                 stop_early=True, output_fmt='NCHW',
                                                 intermediates_only=True)
@@ -96,28 +99,44 @@ class TimmEncoder(EncoderOptions, BaseModule):
     def init_weights(self) -> None:
         """Fill the parameters as ``init_cfg`` says (see the class)."""
         if isinstance(self.init_cfg, dict) and self.init_cfg.get('type') == 'Pretrained':
+            # optional: what only classification and pretraining need
             self.load_file(self.init_cfg['checkpoint'], self.init_cfg.get('prefix'),
                            optional=('head.', 'model.head.', 'model.fc_norm.', 'model.mask_token'))
         elif self.init_cfg is not None:
             super().init_weights()
         self.start_adapters()
-        self._is_init = True
+        self._is_init = True  # mmengine's mark of a module whose weights are initialized
 
     def adapted_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Tensors under timm's names, for this number of channels."""
+        """Tensors of a file as this encoder takes them: its names are timm's with ``model.`` before
+        them, its first convolution reads this number of channels.
+        """
         if not any(key.startswith('model.') for key in state):
             state = {f'model.{key}': value for key, value in state.items()}
         return super().adapted_state(state)
 
     def layer_depth(self, name: str) -> int:
-        """As :meth:`PlainViT.layer_depth`."""
+        """How often a layer-wise decay is applied to the learning rate of the parameter ``name``
+        (of this encoder): N - 1 - i in block i of N, N for all else (patches, positions, tokens,
+        final norm).
+        """
         count = len(self.model.blocks)
+        # names are model.blocks.<block>...
         return count - 1 - int(name.split('.')[2]) if name.startswith('model.blocks.') else count
 
 
 def _create(name: str, in_channels: int, options: dict) -> Any:
-    """timm's model of a name, without weights; ValueError unless it is a plain Vision Transformer
-    that takes images of any size and gives intermediate maps. ``options`` are arguments of timm.
+    """timm's model of this name, without pretrained weights and without classifier.
+
+    Args:
+        name: As in ``timm.list_models``.
+        in_channels: Channels of the image.
+        options: Further arguments of ``timm.create_model``.
+
+    Raises:
+        ImportError: timm is not installed.
+        ValueError: The model is unknown, or no plain Vision Transformer that takes images of any
+            size and gives intermediate maps.
     """
     if importlib.util.find_spec('timm') is None:
         raise ImportError(f'TimmEncoder(name={name!r}) needs timm: pip install "timm>=1.0.20"')
@@ -129,6 +148,7 @@ def _create(name: str, in_channels: int, options: dict) -> Any:
     if 'dinov3' in name:
         print_log(f'TimmEncoder: {DINOV3}', logger='current', level=logging.WARNING)
     try:
+        # num_classes=0: without classifier; models that have no dynamic_img_size raise TypeError
         model = timm.create_model(name, pretrained=False, num_classes=0, in_chans=in_channels,
                                   **{'dynamic_img_size': True, **options})
     except TypeError as error:

@@ -26,7 +26,7 @@ ARCHITECTURES = {
 
 
 class ConvNorm(nn.Sequential):
-    """Convolution without bias (``c``) and BatchNorm (``bn``)."""
+    """Convolution without bias (``c``) and BatchNorm (``bn``), whose scale starts at ``start``."""
     def __init__(self, channels: int, out: int, kernel: int = 1, stride: int = 1, groups: int = 1,
                  start: float = 1.) -> None:
         super().__init__()
@@ -45,6 +45,7 @@ class PatchEmbed(nn.Module):
                                  ConvNorm(dims // 2, dims, 3, 2))
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, D, ceil(H / 4), ceil(W / 4))."""
         return self.seq(x)
 
 
@@ -55,7 +56,7 @@ class ConvBlock(nn.Module):
         super().__init__()
         self.conv1 = ConvNorm(dims, 4 * dims)
         self.conv2 = ConvNorm(4 * dims, 4 * dims, 3, groups=4 * dims)
-        self.conv3 = ConvNorm(4 * dims, dims, start=0.)
+        self.conv3 = ConvNorm(4 * dims, dims, start=0.)  # the block starts as gelu(x)
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -98,7 +99,8 @@ class WindowAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Windows (B', window ** 2, C) -> the same shape."""
         b, n, c = x.shape
-        # each head's q, k and v lie side by side: (B', N, heads, 3 d) -> three (B', heads, N, d)
+        # the q, k and v of one head lie side by side (not all q, then all k, then all v):
+        # (B', N, heads, 3 d) -> three (B', heads, N, d)
         q, k, v = self.qkv(self.norm(x)).view(b, n, self.heads, -1).transpose(1, 2).chunk(3, dim=-1)
         # (heads, side ** 2, side ** 2)
         bias = self.attention_biases[:, self.bias_index].to(q.dtype)
@@ -212,8 +214,8 @@ class TinyViT(EncoderOptions, BaseModule):
         self.out_channels = tuple(channels[i] for i in out_indices)
         strides = (4, 8, 16, 16 * last_stride)
         self.strides = tuple(strides[i] for i in out_indices)
-        # pixels of a side below which some stage has a single window; an exported graph is traced
-        # on images above
+        # read by the export: up to this side in pixels some stage has a single window, and a graph
+        # that is traced on larger images holds for any number of windows
         self.window_reach = max(stride * window for stride, window in zip(strides[1:], windows[1:]))
         self.patch_embed = PatchEmbed(in_channels, channels[0])
         rates = iter(drop_path_rates(drop_path_rate, sum(depths)))
@@ -223,8 +225,9 @@ class TinyViT(EncoderOptions, BaseModule):
                 ConvBlock(dims, next(rates)) if i == 0 else WindowBlock(
                     dims, heads[i], windows[i], next(rates)) for _ in range(depths[i])
             ]
-            down = Downsample(dims, channels[i
-                                             + 1], last_stride if i == 2 else 2) if i < 3 else None
+            down = None
+            if i < 3:  # leads to the next stage
+                down = Downsample(dims, channels[i + 1], last_stride if i == 2 else 2)
             self.layers.append(Stage(blocks, down))
         for module in self.modules():
             if isinstance(module, nn.Linear):
@@ -259,6 +262,7 @@ class TinyViT(EncoderOptions, BaseModule):
         return tuple(maps[i] for i in self.out_indices)
 
     def _stages(self) -> Iterator[Stage]:
+        """The stages in order. All ``layers`` are stages; the check is there for mypy."""
         return (stage for stage in self.layers if isinstance(stage, Stage))
 
     def init_weights(self) -> None:
@@ -267,10 +271,10 @@ class TinyViT(EncoderOptions, BaseModule):
             # a classifier's file has its head and final norm besides
             self.load_file(self.init_cfg['checkpoint'], self.init_cfg.get('prefix'),
                            optional=('head.', 'norm_head.'))
-        elif self.init_cfg is not None:
+        elif self.init_cfg is not None:  # None: the random start of __init__ stays
             super().init_weights()
         self.start_adapters()
-        self._is_init = True
+        self._is_init = True  # mmengine's mark of a module whose weights are initialized
 
     def adapted_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Tensors of a file in the original layout for this number of channels."""
@@ -282,14 +286,17 @@ class TinyViT(EncoderOptions, BaseModule):
         return super().adapted_state(state)
 
     def layer_depth(self, name: str) -> int:
-        """How often the rate of a parameter is multiplied by a layer-wise decay: the last block 0,
-        the first block N - 1 (a downsampling counts with the block before it), the stem N."""
+        """How often a layer-wise decay is applied to the learning rate of the parameter ``name``
+        (of this encoder): 0 in the last of all N blocks, N - 1 in the first, N in the stem; a
+        downsampling counts with the block before it.
+        """
         depths = [len(stage.blocks) for stage in self._stages()]
         if not name.startswith('layers.'):
             return sum(depths)
         _, stage, part, *rest = name.split('.')
         # names are layers.<stage>.blocks.<block>... or layers.<stage>.downsample...
         inside = int(rest[0]) if part == 'blocks' else depths[int(stage)] - 1
+        # N - 1 minus the number of the block, counted over all stages
         return sum(depths) - 1 - sum(depths[:int(stage)]) - inside
 
 

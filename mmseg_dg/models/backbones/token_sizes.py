@@ -50,10 +50,12 @@ def target_size(size: Sequence[int], patch: int, resize: Optional[str], factor: 
 
     Source: docs/behavior/foundation_encoders.md#sizes.
     """
+    # while a network is exported for images of any size, sides are symbols
     if any(isinstance(side, torch.SymInt) for side in size):
         return _free_size(size, patch, resize, factor)
     height, width = (int(side) for side in size)
     if resize == 'multiple':
+        # int(... + 0.5), not round(), which takes halves to the even number
         return pair(max(int(side / patch + 0.5), 1) * patch for side in (height, width))
     if resize == 'scale':
         new = pair(int(factor * side // patch) * patch for side in (height, width))
@@ -63,7 +65,7 @@ def target_size(size: Sequence[int], patch: int, resize: Optional[str], factor: 
                 f'than a patch of {patch} pixels')
         return new
     if height % patch or width % patch or min(height, width) < patch:
-        near = [max(side // patch, 1) * patch for side in (width, height)]
+        near = [max(side // patch, 1) * patch for side in (width, height)]  # sizes that would fit
         raise ValueError(
             f'{owner}: an image of {width}x{height} (width x height) cannot be cut into patches of '
             f'{patch} pixels: train on crops such as {near[0]}x{near[1]} and test in windows of '
@@ -74,15 +76,15 @@ def target_size(size: Sequence[int], patch: int, resize: Optional[str], factor: 
 
 def _free_size(size: Sequence[Any], patch: int, resize: Optional[str],
                factor: float) -> tuple[Any, ...]:
-    """The size to resize to, as of :func:`target_size`, for an exported graph: its sizes are free,
-    so that only whole-number arithmetic is used, and no comparison.
+    """:func:`target_size` while a network is exported: ``size`` are symbols (``torch.SymInt``) that
+    stand for any size, so that only whole-number arithmetic is used, and no comparison.
 
     Without a policy, sides are taken to be multiples of the patch; the graph fails on others.
     """
     if resize == 'multiple':  # floor(side / patch + 1/2)
         return tuple((2 * side + patch) // (2 * patch) * patch for side in size)
     if resize == 'scale':
-        exact = Fraction(factor).limit_denominator(1000)
+        exact = Fraction(factor).limit_denominator(1000)  # 1.1 is 11/10, no float any more
         return tuple(side * exact.numerator // (exact.denominator * patch) * patch for side in size)
     return tuple(size)
 
@@ -95,8 +97,8 @@ def fit_size(images: Tensor, patch: int, resize: Optional[str], factor: float,
     the published codes.
     """
     size = target_size(images.shape[-2:], patch, resize, factor, owner)
-    if torch.compiler.is_compiling():  # an exported graph compares no sizes
-        if resize is None:
+    if torch.compiler.is_compiling():  # sizes of an exported graph cannot be compared
+        if resize is None:  # the size is the images' own
             return images
     elif size == tuple(images.shape[-2:]):
         return images
@@ -121,11 +123,12 @@ def interpolate_positions(positions: Tensor, grid: tuple[int, int], offset: floa
     """
     count, dims = positions.shape[1:]
     side = math.isqrt(count)
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling():  # the grid of an exported graph is not a pair of numbers
         return _positions_of_a_free_grid(positions, side, grid, offset, antialias)
     if grid == (side, side):
         return positions
     maps = positions.float().reshape(1, side, side, dims).permute(0, 3, 1, 2)  # (1, D, N, N)
+    # both give maps of the size ``grid``; with a scale_factor, samples lie by this factor
     how = dict(scale_factor=tuple((n + offset) / side for n in grid)) if offset else dict(size=grid)
     maps = F.interpolate(maps, mode='bicubic', antialias=antialias, **how)
     # (1, D, rows, columns) -> (1, rows * columns, D)
@@ -134,13 +137,18 @@ def interpolate_positions(positions: Tensor, grid: tuple[int, int], offset: floa
 
 def _positions_of_a_free_grid(positions: Tensor, side: int, grid: tuple[Any, Any], offset: float,
                               antialias: bool) -> Tensor:
-    """:func:`interpolate_positions` as two matrix products, which an exported graph can hold for
-    every grid."""
+    """:func:`interpolate_positions` for an exported graph, whose ``grid`` are symbols that stand
+    for any numbers: as two matrix products, without a comparison of numbers.
+
+    Args:
+        positions, grid, offset, antialias: As there.
+        side: N, rows and columns of the stored grid.
+    """
     maps = positions.float().reshape(side, side, -1).permute(2, 0, 1)  # (D, N, N)
-    # comparisons of tensors instead of numbers: the graph holds for every grid
-    one = torch.ones_like(maps[0, 0, :1])
+    # a comparison of tensors, which is computed when the graph runs: is ``grid`` the stored one?
+    one = torch.ones_like(maps[0, 0, :1])  # (1,)
     stored = ((one * grid[0] == side) & (one * grid[1] == side))[:, None]  # (1, 1)
-    # (h, N) and (w, N); the stored grid itself is not resampled (identity)
+    # matrices (h, N) and (w, N) that resample rows and columns; the identity for the stored grid
     rows, columns = (torch.where(stored, _unit(n, side, maps),
                                  _bicubic(side, n, offset, antialias, maps)) for n in grid)
     maps = rows @ maps @ columns.transpose(0, 1)  # (D, h, w)
@@ -149,7 +157,9 @@ def _positions_of_a_free_grid(positions: Tensor, side: int, grid: tuple[Any, Any
 
 
 def _unit(count: Any, side: int, like: Tensor) -> Tensor:
-    """(count, side) matrix with ones where row and column are equal."""
+    """(count, side) matrix with ones where row and column are equal; ``like`` gives device and
+    type.
+    """
     rows, columns = (torch.arange(n, device=like.device) for n in (count, side))
     return (rows[:, None] == columns[None]).to(like.dtype)
 
@@ -158,16 +168,18 @@ def _bicubic(side: int, count: Any, offset: float, antialias: bool, like: Tensor
     """(count, side) matrix that resamples ``side`` values to ``count`` as PyTorch does: cubic
     kernels with a = -0.75, with antialiasing -0.5. ``like`` gives device and type.
     """
-    step = side / ((torch.ones_like(like[0, 0, :1]) * count) + offset)  # (1, ): cells per sample
+    # stored values per sample, (1,); made a tensor, because ``count`` may be a symbol
+    step = side / ((torch.ones_like(like[0, 0, :1]) * count) + offset)
     # where each sample lies on the stored values, (count, 1), and the values, (1, side)
     center = (torch.arange(count, device=like.device)[:, None] + 0.5) * step
     place = torch.arange(side, device=like.device)[None]
-    if antialias:  # a wider kernel where samples are fewer than values, normalized
+    if antialias:  # a kernel that is wider where samples are fewer than values; rows sum to 1
         weight = _cubic((place + 0.5 - center) / step.clamp(min=1), -0.5)
         return weight / weight.sum(dim=1, keepdim=True)
-    first = (center - 0.5).floor()
-    result = torch.zeros_like(center) * place
-    # a cubic kernel reads four values; those beyond the border are those at it
+    first = (center - 0.5).floor()  # the last stored value at or before each sample, (count, 1)
+    result = torch.zeros_like(center) * place  # (count, side)
+    # a cubic kernel reads four values, of which ``first`` is the second; in place of those beyond
+    # the border it reads the value at the border
     for tap in range(-1, 3):
         weight = _cubic(center - 0.5 - first - tap, -0.75)
         result = result + weight * ((first + tap).clamp(0, side - 1) == place)
@@ -175,7 +187,9 @@ def _bicubic(side: int, count: Any, offset: float, antialias: bool, like: Tensor
 
 
 def _cubic(x: Tensor, a: float) -> Tensor:
-    """Keys' cubic convolution kernel; PyTorch's a is -0.75, with antialiasing -0.5."""
+    """Keys' cubic convolution kernel at distances ``x`` (any shape), 0 from distance 2 on;
+    PyTorch's ``a`` is -0.75, with antialiasing -0.5.
+    """
     x = x.abs()
     near = ((a + 2) * x - (a + 3)) * x * x + 1
     far = ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
@@ -202,13 +216,15 @@ def resample_kernel(weight: Tensor, patch: int, how: str) -> Tensor:
     if how == 'bicubic':
         return F.interpolate(weight.float(), (patch, patch), mode='bicubic',
                              align_corners=False).to(weight.dtype)
-    # one image per pixel of an old patch
+    # how resizing acts on a patch: one image per pixel of an old patch, 1 there and 0 elsewhere,
     # (old * old, 1, old, old)
     basis = torch.eye(old * old, dtype=torch.float64).reshape(old * old, 1, old, old)
     resized = F.interpolate(basis, (patch, patch), mode='bicubic', antialias=True)
-    # (old * old, new * new)
-    matrix = resized.reshape(old * old, patch * patch)  # row: what a pixel becomes
-    inverse = torch.linalg.pinv(matrix)  # (new, old)
+    # (old * old, new * new); a row is what one pixel becomes
+    matrix = resized.reshape(old * old, patch * patch)
+    # a filter w of old patches p and the new one v should agree: <w, p> = <v, p matrix>, so that
+    # matrix v = w, in the least squares
+    inverse = torch.linalg.pinv(matrix)  # (new * new, old * old)
     flat = weight.double().flatten(2)  # (D, C, old * old)
     # (D, C, new * new) -> (D, C, new, new)
     return (flat @ inverse.T).reshape(*weight.shape[:2], patch, patch).to(weight.dtype)

@@ -47,8 +47,10 @@ class Decoded(NamedTuple):
 
     Attributes:
         logits: The prediction.
-        calls: Those of its classifier, in order; empty for heads without a classifier of maps.
-        features: Of a head that shows them (:class:`ShowsFeatures`), before dropout; else None.
+        calls: The calls of the head's classifier, in order; empty for heads without a classifier of
+            maps.
+        features: (B, D, h, w) before dropout, of a head that shows them (:class:`ShowsFeatures`);
+            else None.
     """
     logits: Logits
     calls: Sequence[Classified]
@@ -86,13 +88,14 @@ def classifier_calls(head: nn.Module) -> Iterator[list[Classified]]:
     parts = dict(head.named_children())
 
     def note_dropout(module: nn.Module, inputs: tuple, output: Tensor) -> None:
-        """Remember what went into the dropout: those are the features."""
+        """Remember what went into the dropout, the features of a call, and what came out of it."""
         dropped[:] = [(inputs[0], output)]
 
     def note_classifier(module: nn.Module, inputs: tuple, output: Tensor) -> None:
         """Add a call on maps to ``calls``, with the features before the dropout, if any."""
         features, = inputs
-        if dropped and dropped[0][1] is features:  # they come from the dropout just noted
+        # the input of the classifier is what the dropout has just given: take what that got
+        if dropped and dropped[0][1] is features:
             features = dropped[0][0]
         if all(isinstance(x, Tensor) and x.dim() == 4 for x in (features, output)):
             calls.append(Classified(features, output))

@@ -21,8 +21,8 @@ class LinearEmbedding(nn.Module):
         self.proj = nn.Linear(in_channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        # the linear layer as a 1x1 convolution, which needs no copy into another layout; the
-        # parameter keeps the shape that checkpoints have
+        # the linear layer as a 1x1 convolution, which needs no copy with the channels last; the
+        # parameter keeps the shape (channels, in_channels) that checkpoints have
         return pointwise_conv(x, self.proj.weight[:, :, None, None], self.proj.bias)
 
 
@@ -78,19 +78,21 @@ class DAFormerHead(FusedFeatureHead):
             {str(i): LinearEmbedding(c, embed_channels)
              for i, c in zip(in_index, in_channels)})
         if fusion.get('type') == 'context_f4':  # context by ASPP on the coarsest level alone
-            # True: separable convolutions
-            dilations = fusion.get('dilations', (1, 6, 12, 18))
+            dilations = fusion.get('dilations', (1, 6, 12, 18))  # as the default of fusion.py
             self.embed_layers[str(in_index[-1])] = nn.Sequential(
                 nn.Conv2d(in_channels[-1], embed_channels, 1),
-                ASPPFusion(embed_channels, embed_channels, dilations, True, norm_cfg, self.act_cfg))
+                ASPPFusion(embed_channels, embed_channels, dilations, separable=True,
+                           norm_cfg=norm_cfg, act_cfg=self.act_cfg))
         self.fuse_layer = build_fusion(fusion, embed_channels * len(in_index), channels, norm_cfg,
                                        self.act_cfg)
+        # swaps the class of plain nn.Conv2d layers for one with faster CPU kernels; parameters stay
         use_fast_convolutions(self)
 
     def fused_features(self, inputs: Sequence[Tensor]) -> Tensor:
         """(B, channels, H, W) features before dropout and classifier, at the size of the first
         level used.
         """
+        # the memory layout that is fastest where the maps are (CPU: channels-last); same values
         maps = [cpu_layout(x) for x in self._transform_inputs(inputs)]
         levels = [embed(x) for embed, x in zip(self.embed_layers.values(), maps)]
         return fuse_levels(self.fuse_layer, levels, self.align_corners)

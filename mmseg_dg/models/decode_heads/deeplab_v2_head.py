@@ -61,4 +61,5 @@ class DeepLabV2Head(FusedFeatureHead):
         """Logits (B, num_classes, H, W) of features (B, in_channels, H, W)."""
         if self.dropout is not None:
             feat = self.dropout(feat)
+        # a list with one map of logits per dilation
         return sum(self.aspp_modules(feat))

@@ -77,6 +77,7 @@ class DeFTDeepLabV3PlusHead(FusedFeatureHead):
         self.aspp = nn.ModuleList([ConvNormReLU(deep, channels, 1, norm_cfg)])
         self.aspp.extend(
             ConvNormReLU(deep, channels, 3, norm_cfg, dilation) for dilation in dilations)
+        # + 1: the image pooling beside the branches of ``aspp``
         self.bottleneck = ConvNormReLU((len(self.aspp) + 1) * channels, channels, 1, norm_cfg)
         self.c1_bottleneck = ConvNormReLU(low, c1_channels, 1, norm_cfg)
         self.refine = nn.Sequential(ConvNormReLU(c1_channels + channels, channels, 3, norm_cfg),
@@ -85,7 +86,7 @@ class DeFTDeepLabV3PlusHead(FusedFeatureHead):
     def fused_features(self, inputs: Sequence[Tensor]) -> Tensor:
         """Features before the classifier, (B, channels, H, W) at the size of the low-level map."""
         low, deep = self._transform_inputs(inputs)
-        # expanded: what bilinear resizing of one pixel gives
+        # (B, channels, 1, 1) expanded to the deep map, as bilinear resizing of one pixel would
         pooled = self.image_pool(deep).expand(-1, -1, *deep.shape[-2:])
         branches = [pooled, *(branch(deep) for branch in self.aspp)]
         context = self.bottleneck(torch.cat(branches, dim=1))

@@ -47,26 +47,31 @@ class ASPPFusion(nn.Module):
         return self._merged([self._branch(branch, x) for branch in self.aspp_modules])
 
     def forward_levels(self, levels: Sequence[Tensor], align_corners: bool) -> Tensor:
-        """The fusion of levels (B, C_i, h_i, w_i) that are not resized yet; see
-        :func:`fuse_levels`.
+        """The fusion of levels (B, C_i, h_i, w_i) that are not resized yet: (B, channels, h_0,
+        w_0), see :func:`fuse_levels`.
         """
         x = resized_levels(levels, align_corners)  # (B, sum of C_i, h_0, w_0)
-        plain = [level.detach() for level in levels]  # making x anew needs no graph
-        # x has four levels' channels: the backward pass makes it anew instead of keeping it
-        with recomputed(x, lambda: resized_levels(plain, align_corners)):
+        constants = [level.detach() for level in levels]  # making x again needs no graph
+        # x has the channels of all levels. To save memory, the branches do not keep it for their
+        # backward pass, but this function, which makes it again
+        with recomputed(x, lambda: resized_levels(constants, align_corners)):
+            # a 1x1 branch can be computed before the resizing, at less cost
             branches = [
                 pointwise_of_levels(branch, levels, align_corners, activate=self._late is None)
                 if is_pointwise(branch) else self._branch(branch, x) for branch in self.aspp_modules
             ]
-        del x
+        del x  # its memory is free while the branches are merged
         return self._merged(branches)
 
     @property
     def _late(self) -> Optional[nn.Module]:
-        """The activation that ends every branch, where it can follow their concatenation: the
-        backward pass then finds it in the map it keeps for the bottleneck. None: it cannot.
+        """The ReLU that ends every branch, where it can be applied once, after their concatenation,
+        instead of in each branch; None: it cannot, the branches keep their activations.
+
+        This saves memory: the bottleneck keeps the activated map for its backward pass anyway, and
+        ReLU needs no more than its output.
         """
-        # a separable branch ends with its 1x1 convolution
+        # the last layer of each branch; a separable one ends with its 1x1 convolution
         ends = [getattr(branch, 'pointwise_conv', branch) for branch in self.aspp_modules]
         fits = all(
             isinstance(end, ConvModule) and end.with_activation and end.order[-1] == 'act'
@@ -74,7 +79,9 @@ class ASPPFusion(nn.Module):
         return ends[0].activate if fits else None
 
     def _branch(self, branch: BaseModule, x: Tensor) -> Tensor:
-        """One branch, without its last activation where that comes late."""
+        """The map (B, channels, H, W) that one branch makes of ``x`` (B, C_in, H, W); without the
+        branch's last activation where this follows after the concatenation (:attr:`_late`).
+        """
         if self._late is None:
             return branch(x)
         if hasattr(branch, 'pointwise_conv'):
@@ -82,7 +89,8 @@ class ASPPFusion(nn.Module):
         return branch(x, activate=False)
 
     def _merged(self, branches: list[Tensor]) -> Tensor:
-        """The branches joined by the bottleneck (B, C, H, W); the list is emptied to free memory.
+        """The maps of the branches, (B, channels, H, W) each, concatenated and sent through the
+        bottleneck: (B, channels, H, W). The list is emptied, to free the memory of its maps.
         """
         x, late = join_channels(branches), self._late
         branches.clear()
@@ -232,32 +240,41 @@ class InterlacedAttentionFusion(nn.Module):
         return x[:, :, top:top + h, left:left + w]
 
 
+# Builders of the fusions by type (``FUSIONS``): build_fusion passes the first four arguments, and
+# what a config gives as options of the type.
+
+
 def _sep_aspp(in_channels: int, channels: int, norm_cfg: Optional[dict], act_cfg: Optional[dict],
               dilations: Sequence[int] = (1, 6, 12, 18)) -> nn.Module:
+    """DAFormer's fusion: ASPP of separable convolutions."""
     return ASPPFusion(in_channels, channels, dilations, True, norm_cfg, act_cfg)
 
 
 def _aspp(in_channels: int, channels: int, norm_cfg: Optional[dict], act_cfg: Optional[dict],
           dilations: Sequence[int] = (1, 6, 12, 18)) -> nn.Module:
+    """ASPP of ordinary convolutions."""
     return ASPPFusion(in_channels, channels, dilations, False, norm_cfg, act_cfg)
 
 
 def _conv1x1(in_channels: int, channels: int, norm_cfg: Optional[dict],
              act_cfg: Optional[dict]) -> nn.Module:
+    """A 1x1 convolution with norm and activation."""
     return ConvModule(in_channels, channels, 1, norm_cfg=norm_cfg, act_cfg=act_cfg)
 
 
 def _isa(in_channels: int, channels: int, norm_cfg: Optional[dict], act_cfg: Optional[dict],
          isa_channels: int = 256, down_factor: tuple[int, int] = (8, 8),
          key_query_num_convs: int = 1) -> nn.Module:
+    """Interlaced sparse self-attention."""
     return InterlacedAttentionFusion(in_channels, channels, isa_channels, down_factor,
                                      key_query_num_convs, norm_cfg, act_cfg)
 
 
 def _context_f4(in_channels: int, channels: int, norm_cfg: Optional[dict], act_cfg: Optional[dict],
                 dilations: Sequence[int] = (1, 6, 12, 18)) -> nn.Module:
-    # the context module sits in the embedding of the deepest level, which the head builds from the
-    # same settings
+    """A 1x1 convolution. ``dilations`` is an option of the config, but not used here: the ASPP lies
+    in the embedding of the last level, which ``DAFormerHead`` builds from the same config.
+    """
     return _conv1x1(in_channels, channels, norm_cfg, act_cfg)
 
 
@@ -288,6 +305,7 @@ def build_fusion(cfg: dict, in_channels: int, channels: int, norm_cfg: Optional[
     if kind not in FUSIONS:
         raise ValueError(f"fusion type must be one of {', '.join(FUSIONS)}, got {kind!r}")
     builder = FUSIONS[kind]
+    # refuses options that are no arguments of the builder
     check_options(builder, options, f'fusion {kind!r}',
                   skip=('in_channels', 'channels', 'norm_cfg', 'act_cfg'))
     return builder(in_channels, channels, norm_cfg, act_cfg, **options)

@@ -115,6 +115,7 @@ class HRDAHead(BaseModule):
 
     @property
     def context_scale(self) -> float:
+        """Size of the context images relative to the detail images, in (0, 1]."""
         return self.scales[1]
 
     # ------------------------------------------------------------------ parts
@@ -138,12 +139,14 @@ class HRDAHead(BaseModule):
         return result
 
     def _check_levels(self, features: Sequence[Tensor]) -> None:
+        """Refuse (ValueError) fewer levels of features than the inner head uses."""
         used = self.head.in_index
         if max(used if isinstance(used, (list, tuple)) else [used]) >= len(features):
             raise ValueError(f'{type(self.head).__name__} uses the levels in_index={used}, but the '
                              f'encoder gives {len(features)} (counted from 0)')
 
     def _check_map(self, logits: Logits) -> None:
+        """Refuse (TypeError) several maps of logits instead of one tensor."""
         if not isinstance(logits, Tensor):
             raise TypeError(f'{type(self.head).__name__} gives several maps: HRDAHead needs a head '
                             'that gives one')
@@ -153,8 +156,9 @@ class HRDAHead(BaseModule):
         flow.
 
         Args:
-            features: Context features.
-            like: Context logits, for the size of a fixed attention.
+            features: Encoder maps of the context, one per level.
+            like: Context logits (B, C, h, w), for the size of a fixed attention, which is (1, 1, h,
+                w).
         """
         if self.fixed_attention is not None:
             return like.new_full((1, 1, *like.shape[-2:]), self.fixed_attention)
@@ -190,12 +194,12 @@ class HRDAHead(BaseModule):
         return merged / count
 
     def _check_size(self, logits: Tensor, size: tuple[int, int]) -> None:
-        """Refuse (ValueError) logits that are not of the size of ``size`` pixels over the output
-        stride.
+        """Refuse (ValueError) logits (B, C, h, w) whose h and w are not ``size``, the (height,
+        width) in pixels, divided by the output stride.
         """
-        found, stride = tuple(logits.shape[-2:]), self.output_stride
-        if found != tuple(int(side / stride) for side in size):
-            raise ValueError(f'{type(self.head).__name__} gives {found[0]}x{found[1]} logits for '
+        grid, stride = tuple(logits.shape[-2:]), self.output_stride
+        if grid != tuple(int(side / stride) for side in size):
+            raise ValueError(f'{type(self.head).__name__} gives {grid[0]}x{grid[1]} logits for '
                              f'{size[0]}x{size[1]} pixels, which is not output_stride={stride}: '
                              'correct it in HRDAHead, or use sizes it divides')
 
@@ -205,8 +209,9 @@ class HRDAHead(BaseModule):
 
         Args:
             context: Logits (B, C, h, w) of the resized image.
-            detail: Logits of the crop, or of the whole image.
-            attention: Result of :meth:`attention`.
+            detail: Logits of the crop, or of the whole image, at the output stride of the detail
+                scale.
+            attention: Result of :meth:`attention`, (B or 1, C or 1, h, w).
             crop_box: Crop in pixels of the image; None: ``detail`` covers the image.
 
         Returns:
@@ -219,9 +224,9 @@ class HRDAHead(BaseModule):
         stride = self.output_stride
         if crop_box is not None:
             self._check_size(detail, (crop_box[1] - crop_box[0], crop_box[3] - crop_box[2]))
-            # in places of the context logits; outside the crop the context counts alone
+            # the crop on the grid of the context logits: outside there is no detail, and the
+            # context counts alone
             y1, y2, x1, x2 = shrink_box(crop_box, stride / self.context_scale)
-            # 1 inside the crop: there alone is a detail
             mask = attention.new_zeros(1, 1, *context.shape[-2:])
             mask[..., y1:y2, x1:x2] = 1
             attention = attention * mask
@@ -236,6 +241,7 @@ class HRDAHead(BaseModule):
                                  f'output_stride={stride} and scales={list(self.scales)} divide')
             placed = detail
         else:
+            # the crop on the grid of the detail logits; zeros around it
             y1, y2, x1, x2 = shrink_box(crop_box, stride)
             placed = F.pad(detail, (x1, fused.shape[-1] - x2, y1, fused.shape[-2] - y2))
         return ScaleLogits(attention * placed + fused, context, detail, attention)
@@ -248,8 +254,8 @@ class HRDAHead(BaseModule):
     # ------------------------------------------------------------------ both scales at once
     def decode(self, inputs: Sequence[Sequence[Tensor]],
                crop_box: Optional[CropBox] = None) -> ScaleLogits:
-        """Logits of features ``(context levels, detail levels)``; BatchNorm sees context before
-        detail.
+        """Logits of both scales and their fusion, of the encoder maps ``(context levels, detail
+        levels)``. The head runs on the context first, which the statistics of BatchNorm depend on.
 
         Raises:
             ValueError: Not two feature pyramids.
@@ -271,8 +277,8 @@ class HRDAHead(BaseModule):
 
 
 def _attention_config(head: dict, channels: int) -> dict:
-    """Config of the attention decoder when none is given: the head's own, a DAFormer head with 1x1
-    fusion and ``channels`` wide.
+    """Config of the attention decoder where none is given: a copy of the inner head's; a
+    ``DAFormerHead`` gets a 1x1 fusion and the width ``channels``.
     """
     config = deepcopy(dict(head))
     config.pop('init_cfg', None)  # pretrained weights of the head predict classes, not attention
@@ -283,14 +289,17 @@ def _attention_config(head: dict, channels: int) -> dict:
 
 
 def _attention_value(fixed: Union[float, str, None]) -> Optional[float]:
-    """The number a fixed attention is; None: it is learned, or no name of one."""
+    """The number of a fixed attention, given as a number or by name; None for a learned attention,
+    and for an unknown name.
+    """
     return NAMED_ATTENTION.get(fixed) if isinstance(fixed, str) else fixed
 
 
 def _check_arguments(fixed: Union[float, str, None], hr: float, lr: float, stride: int) -> None:
     """Refuse (ValueError) an attention, loss weights or a stride without meaning."""
-    value = _attention_value(fixed)  # None for a learned attention, and for an unknown name
-    if isinstance(fixed, str) and value is None or not 0 <= (value or 0) <= 1:
+    value = _attention_value(fixed)
+    unknown_name = isinstance(fixed, str) and value is None
+    if unknown_name or not 0 <= (value or 0) <= 1:  # a learned attention (None) passes as 0
         raise ValueError("fixed_attention must be a number in [0, 1], 'LR', 'HR' or None, got "
                          f"{fixed!r}")
     if min(hr, lr) < 0 or hr + lr > 1:

@@ -151,7 +151,9 @@ class DeformableLayer(nn.Module):
             start(values)
 
     def forward(self, x: Tensor, position: Tensor, time: Tensor) -> Tensor:
-        """(B, C, H, W), (1, C, H, W), (B, T) -> (B, C, H, W)."""
+        """Map (B, C, H, W), sine positions of its pixels (1, C, H, W) and embedded times (B, T) ->
+        (B, C, H, W).
+        """
         x = self.norm1(x + self.dropout(self.attention(x + position, x)))
         x = self.norm2(x + self.dropout(self.ffn(x)))
         return self.film(x, time)
@@ -167,7 +169,9 @@ class ConvLayer(nn.Module):
         self.film = FiLM(time_channels, channels)
 
     def forward(self, x: Tensor, position: Optional[Tensor], time: Tensor) -> Tensor:
-        """(B, C, H, W), unused, (B, T) -> (B, C, H, W)."""
+        """Map (B, C, H, W) and embedded times (B, T) -> (B, C, H, W); ``position`` is there for
+        the interface of :class:`DeformableLayer` and not used.
+        """
         return F.relu(self.film(self.conv(x), time))
 
 
@@ -253,6 +257,7 @@ class MaskDenoiserHead(BaseDecodeHead):
         self.time_input, self.time_range, self.code_input = time_input, tuple(
             time_range), code_input
         self.code = LabelCode(code, num_classes, channels, bit_scale, ignore_index)
+        # joins the image feature, the denoiser's condition, with the noisy code
         self.condition = nn.Conv2d(in_channels + self.code.channels, channels, 1)
         nn.init.xavier_uniform_(self.condition.weight)
         nn.init.zeros_(self.condition.get_parameter('bias'))
@@ -289,14 +294,15 @@ class MaskDenoiserHead(BaseDecodeHead):
         Returns:
             (B, num_classes, h, w).
         """
-        known_times = t.clamp(*self.time_range)  # those of training
-        time = self.time_embedding(known_times if self.time_input ==
-                                   't' else log_snr(known_times, self.schedule))
+        # the nearest times that were drawn in training; others mean nothing to the embedding
+        trained_times = t.clamp(*self.time_range)
+        time = self.time_embedding(trained_times if self.time_input ==
+                                   't' else log_snr(trained_times, self.schedule))
         if self.code_input == 'estimate':
-            # the expected clean code in the place of the noisy one
+            # the clean code as far as the noisy one tells it, in units of the signal scale
             noisy = noisy * self.estimate_gain(t).to(noisy.dtype)[:, None, None, None]
         x = self.condition(torch.cat([feature, noisy.to(feature.dtype)], dim=1))
-        position = None
+        position = None  # convolutional layers need none
         if self.layer_kind == 'deformable':
             position = sine_positions(x.shape[1], tuple(x.shape[-2:]), x.device).to(x.dtype)
         for layer in self.layers:
@@ -314,24 +320,30 @@ class MaskDenoiserHead(BaseDecodeHead):
         return alpha * power / (alpha**2 * power + sigma**2) / self.code.scale
 
     def levels(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        """``(alpha_t, sigma_t)``, float64 (B,)."""
+        """``(alpha_t, sigma_t)`` of the noise schedule at the times ``t`` (B,), float64 (B,) each:
+        the factors of the clean code and of the noise in a noisy code.
+        """
         return levels(t, self.schedule)
 
 
 def _classifier_init(zero: bool) -> dict:
-    """``init_cfg`` of the classifier; the other layers set their own weights when they are made."""
-    own = dict(override=dict(name='conv_seg'))
-    return dict(own, type='Constant', val=0., bias=0.) if zero else dict(
-        own, type='Normal', std=0.01)
+    """``init_cfg`` that starts the classifier at zero, or as mmseg does (normal, deviation 0.01).
+
+    The other layers set their own weights when they are made, so that it names ``conv_seg`` alone.
+    """
+    classifier_only = dict(override=dict(name='conv_seg'))
+    if zero:
+        return dict(classifier_only, type='Constant', val=0., bias=0.)
+    return dict(classifier_only, type='Normal', std=0.01)
 
 
 def sine_positions(channels: int, size: tuple[int, int],
                    device: Optional[torch.device] = None) -> Tensor:
     """Sine positional encoding of a map: half of the channels for rows, half for columns.
 
-    Coordinates are ``(i + 0.5)/n`` times 2 pi (normalized, offset -0.5), frequencies
+    Row or column i of n has the coordinate ``(i + 0.5)/n`` times 2 pi, frequencies are
     ``10000^(-2j/(channels/2))``, sine and cosine interleaved. Source:
-    docs/behavior/unimatch.md#ddp-denoiser (DETR's encoding).
+    docs/behavior/unimatch.md#ddp-denoiser (DETR's encoding, normalized, with the offset -0.5).
 
     Args:
         channels: Divisible by 4.
@@ -343,6 +355,7 @@ def sine_positions(channels: int, size: tuple[int, int],
     """
     half = channels // 2
     index = torch.arange(half, device=device, dtype=torch.float32)
+    # one over the frequency; a sine and the cosine after it share one
     divisor = 10000**(2 * torch.div(index, 2, rounding_mode='floor') / half)
 
     def axis(length: int) -> Tensor:

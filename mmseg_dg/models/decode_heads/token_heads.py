@@ -110,7 +110,9 @@ class RefineBlock(nn.Module):
         self.out = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor, skip: Optional[Tensor], size: tuple[int, int]) -> Tensor:
-        """``x`` and ``skip`` (B, C, h, w) -> (B, C, *size)."""
+        """``x`` from the coarser block and ``skip``, the map of the own level (None for a block
+        without), (B, C, h, w) each -> (B, C, *size).
+        """
         if self.skip_unit is not None:
             x = x + self.skip_unit(skip)
         return self.out(F.interpolate(self.unit(x), size, mode='bilinear', align_corners=True))
@@ -155,10 +157,10 @@ class DPTHead(FusedFeatureHead):
             raise ValueError(
                 f'DPTHead: in_channels={tuple(in_channels)} and in_index={tuple(in_index)} must '
                 'have four entries: set out_indices of the encoder to four blocks')
-        # widths of the published models, by the encoder's
-        width, known = DPT_WIDTHS.get(in_channels[-1], (None, None))
-        channels = width if channels is None else channels
-        level_channels = known if level_channels is None else level_channels
+        # widths of the published models, by the encoder's; None where nothing is published
+        published, published_levels = DPT_WIDTHS.get(in_channels[-1], (None, None))
+        channels = published if channels is None else channels
+        level_channels = published_levels if level_channels is None else level_channels
         if channels is None or level_channels is None:
             raise ValueError(
                 f'DPTHead: no published widths for in_channels={tuple(in_channels)} (known: '
@@ -187,8 +189,9 @@ class DPTHead(FusedFeatureHead):
             level(resize(project(x))) for level, resize, project, x in zip(
                 self.levels, self.resizes, self.projects, self._transform_inputs(inputs))
         ]
-        # from the coarsest map to the finest; each block gets the map from below (first here), that
-        # of its own level (None: there is no other) and the size (h, w) that it enlarges to
+        # from the coarsest map to the finest. A block gets the result of the block before, the map
+        # of its own level, and the size (h, w) that it enlarges to: that of the next level. The
+        # first block has only the coarsest map
         x = self.blocks[3](maps[3], None, tuple(maps[2].shape[-2:]))
         for i in (2, 1):
             x = self.blocks[i](x, maps[i], tuple(maps[i - 1].shape[-2:]))

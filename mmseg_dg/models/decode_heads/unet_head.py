@@ -106,14 +106,15 @@ class UNetHead(FusedFeatureHead):
             skip = skips[i] if i < len(skips) else 0
             self.blocks.append(UpBlock(below, skip, width, norm_cfg, self.act_cfg, align_corners))
             below = width
-        if classifier_kernel > 1:
+        if classifier_kernel > 1:  # in place of the 1x1 classifier of mmseg's base class
             self.conv_seg = nn.Conv2d(self.channels, self.out_channels, classifier_kernel,
                                       padding=classifier_kernel // 2)
 
     def fused_features(self, inputs: Sequence[Tensor]) -> Tensor:
         """(B, widths[-1], H, W) features before dropout and classifier."""
-        *skips, x = self._transform_inputs(inputs)
+        *skips, x = self._transform_inputs(inputs)  # finest first; the coarsest is decoded
         x = self.bottleneck(x)
+        # block i gets the i-th skip feature from the coarse end; further blocks get none
         for i, block in enumerate(self.blocks, start=1):
             x = block(x, skips[-i] if i <= len(skips) else None)
         return x

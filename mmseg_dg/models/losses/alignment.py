@@ -41,7 +41,8 @@ class AlignmentResult(NamedTuple):
 
     Attributes:
         loss: 0-d, weighted; always with a graph.
-        memory: What a later pass of the same step needs, without a graph.
+        memory: What a later pass of the same step needs, without a graph: the training method
+            passes it to the term's next call. None: nothing.
         log: Further numbers by name.
     """
     loss: Tensor
@@ -128,18 +129,20 @@ def resized(maps: Tensor, side: Optional[int]) -> Tensor:
 
 
 def without_detail(pass_images: AlignmentImages, ignore_index: int) -> AlignmentImages:
-    """The labels with the region of detail crops ignored, for the views of the whole image."""
-    boxes = [v.crop_box for v in pass_images.views if v.crop_box is not None]
+    """The same images with the labels ignored where a detail crop covers them, for the views of the
+    whole image.
+    """
+    crops = [v.crop_box for v in pass_images.views if v.crop_box is not None]
     labels = pass_images.labels.clone()
-    for box in boxes:
-        for label, (y1, y2, x1, x2) in zip(labels, boxes_per_image(box, len(labels)) or ()):
+    for crop in crops:  # of a view: one box for all images, or one each
+        for label, (y1, y2, x1, x2) in zip(labels, boxes_per_image(crop, len(labels)) or ()):
             label[y1:y2, x1:x2] = ignore_index
     return pass_images._replace(labels=labels)
 
 
 def build_projection(name: str, decoder: Optional[DecoderFacts], channels: int = 256,
                      norm_cfg: Optional[dict] = None) -> nn.Module:
-    """1x1 convolution, norm, ReLU, 1x1 convolution (PiPa, ContrastiveSeg).
+    """A projection head: 1x1 convolution, norm, ReLU, 1x1 convolution (PiPa, ContrastiveSeg).
 
     Args:
         name: Of the term, for the message.
@@ -148,7 +151,7 @@ def build_projection(name: str, decoder: Optional[DecoderFacts], channels: int =
         norm_cfg: BatchNorm by default.
 
     Returns:
-        A module for maps of pixels' features.
+        A module for maps of pixels' features, (B, C, h, w) -> (B, channels, h, w).
 
     Raises:
         ValueError: The channels of the decoder are not known.

@@ -10,14 +10,15 @@ from mmseg_dg.ops.pixel_alignment import ClassSums, Prototypes
 
 
 class Partition(NamedTuple):
-    """One resolution of one pass on its own grid.
+    """The pixels of one resolution of one set of images, on its own grid.
 
     Attributes:
         features: (B, D, h, w), not normalized, with a graph.
-        labels: (B, h, w).
-        weight: (B, h, w) or None.
-        entropy: (B, h, w) in nats.
-        joint, drift: bool (B, h, w), reliable and unreliable pixels.
+        labels: (B, h, w) int64, the ignored label included.
+        weight: (B, h, w) factor of each pixel's term, or None for 1.
+        entropy: (B, h, w) of the prediction, in nats.
+        joint: bool (B, h, w), reliable pixels, of which prototypes are made.
+        drift: bool (B, h, w), unreliable pixels, which are drawn to prototypes.
         num_classes: C.
     """
     features: Tensor
@@ -33,9 +34,13 @@ class Ahead(NamedTuple):
     """What the pixels of a later pass add to the prototypes and to the mean, from a forward pass
     without gradients.
 
+    A pass has one or more sets of images (strong views of the same images form several); all
+    attributes are indexed ``[set][resolution]``.
+
     Attributes:
-        sums: Per set of images and resolution.
-        labels, drift: Likewise, (B, h, w) int64 and bool.
+        sums: Sums over joint pixels by image and class.
+        labels: (B, h, w) int64.
+        drift: bool (B, h, w), pixels that will be drawn to prototypes.
     """
     sums: list[list[ClassSums]]
     labels: list[list[Tensor]]
@@ -46,10 +51,10 @@ class Settled(NamedTuple):
     """What ``pair='recompute'`` decides in the first pass and the second one keeps to.
 
     Attributes:
-        chosen: The prototypes of both passes.
-        groups: The group of each image of the second pass, per set of images.
-        drift: Its drift pixels, per set of images and resolution.
-        mean: Number of aligned pixels of both passes, by which both divide.
+        chosen: The prototypes, made of both passes.
+        groups: ``[set][image]`` of the second pass: the group whose prototypes the image takes.
+        drift: ``[set][resolution]`` of the second pass: its drift pixels, bool (B, h, w).
+        mean: Number of aligned pixels of both passes (0-d), by which both divide.
         log: Numbers of both passes for the log.
     """
     chosen: Prototypes

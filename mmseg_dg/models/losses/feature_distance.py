@@ -21,7 +21,7 @@ class DistanceRegion(NamedTuple):
     labels: Tensor
 
 
-#: Of a count over processes.
+#: From the count (0-d) of this process to the mean over the processes.
 Reduction = Callable[[Tensor], Tensor]
 
 
@@ -65,10 +65,18 @@ class FeatureDistance(nn.Module):
         self.num_classes, self.ignore_index = num_classes, ignore_index
 
     def cell_mask(self, labels: Tensor, features: Tensor) -> Optional[Tensor]:
-        """Cells of the feature map that count, bool (B, h, w); None for all."""
+        """Cells of the feature map that count, bool (B, h, w); None: all, as no classes are given.
+
+        Args:
+            labels: (B, H, W) int64.
+            features: (B, C, h, w) of the same region.
+
+        Raises:
+            ValueError: ``features`` do not have one cell per whole square of pixels.
+        """
         if self.classes is None:
             return None
-        # pixels per cell; a cell has a class where that fills the share ``min_ratio`` of it
+        # side of a cell in pixels; a cell has a class that fills at least ``min_ratio`` of it
         factor = labels.shape[-1] // features.shape[-1]
         cells = downscale_labels(labels, factor, self.min_ratio, self.num_classes,
                                  self.ignore_index)

@@ -14,8 +14,8 @@ from mmseg_dg.registry import MODELS
 
 def ohem_mask(logits: Tensor, labels: Tensor, threshold: float, min_kept: int,
               ignore_index: int = 255) -> Tensor:
-    """Pixels whose label is predicted with at most ``threshold``, and never fewer than
-    ``min_kept``.
+    """Pixels whose own class is predicted with a probability of at most ``threshold``, or of more
+    where they would be fewer than ``min_kept``.
 
     Args:
         logits: (B, C, H, W).
@@ -37,7 +37,7 @@ def ohem_mask(logits: Tensor, labels: Tensor, threshold: float, min_kept: int,
         ordered = probability[valid].sort().values
         if ordered.numel() == 0:
             return valid
-        # the least sure pixels, at least ``min_kept`` of them
+        # the largest probability that is kept: the threshold, or that of pixel number ``min_kept``
         limit = ordered[min(min_kept, ordered.numel()) - 1].clamp(min=threshold)
         return valid & (probability <= limit)
 
@@ -82,6 +82,7 @@ class OHEMCrossEntropyLoss(nn.Module):
                 not chosen.
             ignore_index: Label that does not count.
         """
+        # ignored where the weight is 0, for the choice only
         counted = labels if weight is None else labels.masked_fill(weight <= 0, ignore_index)
         kept = ohem_mask(logits, counted, self.threshold, self.min_kept_per_image * len(labels),
                          ignore_index)

@@ -165,7 +165,8 @@ class PixelAlignment(nn.Module):
                 pair. One entry without ``memory`` and ``pass_follows`` pairs neighbors within the
                 batch.
             iteration, total: Position in the run, for eta.
-            memory: Result of an earlier pass of the step: its prototypes count, its pixels do not.
+            memory: ``AlignmentResult.memory`` of the step's earlier pass, if any: class sums, which
+                count for the prototypes, or :class:`Settled` (``pair='recompute'``).
             pass_follows: Another pass of the step follows, which gets this one's memory.
             seed: For ``partition='random'``.
             ahead: What :meth:`look_ahead` saw of the later pass (``pair='recompute'``): both passes
@@ -184,7 +185,7 @@ class PixelAlignment(nn.Module):
         check_passes(images)
         eta = self.eta_at(iteration, total)
         with without_autocast(images[0].labels.device):
-            if isinstance(memory, Settled):
+            if isinstance(memory, Settled):  # the second pass of pair='recompute'
                 return self._keep_to(memory, images, eta, seed)
             return self._of_pass(images, eta, memory or [], pass_follows, seed, reduce_count, ahead)
 
@@ -195,12 +196,12 @@ class PixelAlignment(nn.Module):
         """The loss of a pass whose prototypes are made now; arguments as of :meth:`forward`, with
         the class sums of the passes before as ``memory``.
         """
-        parts = self.partitions(images, eta, seed, len(memory))
-        own = [[self._sums(part) for part in views] for views in parts]
+        parts = self.partitions(images, eta, seed, len(memory))  # [set of images][resolution]
+        sums = [[self._sums(part) for part in views] for views in parts]
         later = [] if ahead is None else ahead.sums
-        # prototypes of all passes seen so far; only this pass's pixels are drawn to them
-        chosen, groups = self._prototypes(memory + own + later, only_pass=not pass_follows)
-        first, last = len(memory), len(memory) + len(own)
+        # prototypes of all passes known by now; only this pass's pixels are drawn to them
+        chosen, groups = self._prototypes(memory + sums + later, only_pass=not pass_follows)
+        first, last = len(memory), len(memory) + len(sums)  # this pass's sets among all
         loss, count = self._aligned(parts, groups[first:last], chosen)
         drifting = [part.drift.sum() for views in parts for part in views]
         if ahead is not None:  # the mean is over the drift pixels of both passes
@@ -213,7 +214,7 @@ class PixelAlignment(nn.Module):
         log = dict(eta=loss.new_tensor(eta), drift_pixels=torch.stack(drifting).sum().double(),
                    aligned_pixels=count.double(), prototypes=chosen.present.sum(1).double().mean())
         # what the next pass of the step gets as its memory
-        memory_after: Union[list, Settled] = own if ahead is None else Settled(
+        memory_after: Union[list, Settled] = sums if ahead is None else Settled(
             chosen=chosen, groups=groups[last:], drift=ahead.drift, mean=mean, log=log)
         return AlignmentResult(loss, memory_after, log)
 
@@ -227,7 +228,7 @@ class PixelAlignment(nn.Module):
         Args:
             images: Of the later pass, from a forward pass without gradients.
             iteration, total, seed: As of :meth:`forward`.
-            first: Sets of images of the passes before.
+            first: Number of sets of images in the passes before.
 
         Returns:
             Class sums, labels and drift pixels of every set and view.
@@ -244,12 +245,13 @@ class PixelAlignment(nn.Module):
         """The second pass of ``pair='recompute'``: the terms of its drift pixels, all else as
         decided before.
         """
-        # 1: one set of images, of the labeled pass, came before
+        # 1: one set of images, that of the labeled pass, came before
         parts = self.partitions(images, eta, seed, 1, settled.drift)
         loss, _ = self._aligned(parts, settled.groups, settled.chosen)
         return AlignmentResult(self._divided(loss, settled.mean), None, settled.log)
 
     def _divided(self, loss: Tensor, mean: Tensor) -> Tensor:
+        """The weighted mean: ``loss`` over the number ``mean`` (0-d each), which may be 0."""
         return loss / torch.where(mean > 0, mean, 1).to(loss.dtype) * self.weight
 
     # ------------------------------------------------------------------ parts
@@ -261,11 +263,11 @@ class PixelAlignment(nn.Module):
         Args:
             images, eta: See there.
             seed: Of the step; every set of images draws numbers of its own.
-            first: Sets of images of the step's passes before.
-            drift: The drift pixels of each view, bool (B, h, w), where they are known.
+            first: Number of sets of images in the step's passes before.
+            drift: ``[set][view]`` drift pixels, bool (B, h, w), where they were decided before.
         """
         result = []
-        for i, pass_images in enumerate(images):
+        for i, pass_images in enumerate(images):  # seeds by the position in the whole step
             rng = None if seed is None else torch.Generator().manual_seed(seed + first + i)
             result.append(self.divide(pass_images, eta, rng, None if drift is None else drift[i]))
         return result
@@ -280,20 +282,21 @@ class PixelAlignment(nn.Module):
             pass_images: The images.
             eta: As of this iteration, read by ``eta_meaning``.
             rng: CPU generator for ``partition='random'``.
-            drift: The drift pixels of each resolution where they are known, bool (B, h, w).
+            drift: The drift pixels of each resolution, bool (B, h, w), where they were decided
+                before (:meth:`look_ahead`).
         """
         # for views of the whole image: labels ignored where a detail crop covers them, if asked for
         whole = without_detail(pass_images, self.ignore_index) if self.drop_covered else pass_images
-        known = [None] * len(pass_images.views) if drift is None else drift
+        masks = [None] * len(pass_images.views) if drift is None else drift
         return [
             self._divide(view, whole if view.crop_box is None else pass_images, eta, rng, mask)
-            for view, mask in zip(pass_images.views, known)
+            for view, mask in zip(pass_images.views, masks)
         ]
 
     def _divide(self, view: PixelView, pass_images: AlignmentImages, eta: float,
-                rng: Optional[torch.Generator], known: Optional[Tensor]) -> Partition:
-        """One view's pixels, on the grid of the term, divided into reliable (joint) and drifting
-        ones.
+                rng: Optional[torch.Generator], decided: Optional[Tensor]) -> Partition:
+        """One view's pixels on the grid of the term, divided into joint and drift pixels.
+        ``decided``: drift pixels as of :meth:`divide`, bool (B, h, w); None: they are chosen now.
         """
         features = resized(view.features, self.resolution)
         logits = resized(view.logits.detach(), self.resolution)
@@ -308,9 +311,10 @@ class PixelAlignment(nn.Module):
         valid = labels != self.ignore_index
         if self.ignore_zero_weight and weight is not None:
             valid = valid & (weight != 0)
-        # as decided when the pass was looked at ahead, or by this pass's entropies
-        joint, drift = (valid & ~known, known) if known is not None else \
-            self.sub_domains(entropy, valid, eta, logits.shape[1], rng)
+        if decided is not None:
+            joint, drift = valid & ~decided, decided
+        else:
+            joint, drift = self.sub_domains(entropy, valid, eta, logits.shape[1], rng)
         if self.agreement:
             # a prototype is made only of pixels that are predicted right
             joint = joint & (logits.argmax(1) == labels)
@@ -326,6 +330,7 @@ class PixelAlignment(nn.Module):
         if self.partition == 'random':
             if rng is None:
                 raise ValueError("partition='random' needs a seed")
+            # random numbers in the place of entropies: the highest ones are at random places
             entropy = torch.rand(entropy.shape, generator=rng).to(entropy.device)
         elif self.eta_meaning == 'threshold':
             joint = valid & (entropy <= eta * math.log(num_classes))
@@ -338,28 +343,32 @@ class PixelAlignment(nn.Module):
 
     @staticmethod
     def _sums(part: Partition) -> ClassSums:
+        """Sums over the joint pixels by image and class, without a graph."""
         return class_sums(part.features.detach(), part.labels, part.joint, part.entropy,
                           part.num_classes)
 
     def _prototypes(self, sums: list[list[ClassSums]],
                     only_pass: bool) -> tuple[Prototypes, list[list[int]]]:
         """The prototypes of all groups of images (``prototypes`` says which images share some), and
-        the group of each image of each pass; ``sums`` by pass and view.
+        ``groups[set][image]``; ``sums[set][view]`` are of all sets of images, ``only_pass`` as of
+        :func:`group_images`.
         """
         groups, count = group_images(self.prototypes, [len(views[0].counts) for views in sums],
                                      only_pass)
+        # the group of each image, all sets in a row, int64 (B,)
         member = torch.tensor([g for group in groups for g in group],
                               device=sums[0][0].counts.device)
         # per resolution: the class sums of all images, added up by group
         candidates = [
-            class_prototypes(ClassSums.joined(passes).pooled(member, count), self.min_pixels)
-            for passes in zip(*sums)
+            class_prototypes(ClassSums.joined(sets).pooled(member, count), self.min_pixels)
+            for sets in zip(*sums)
         ]
         return select_prototypes(candidates, self.selection), groups
 
     def _aligned(self, parts: list[list[Partition]], groups: list[list[int]],
                  chosen: Prototypes) -> tuple[Tensor, Tensor]:
-        """Summed terms and number of the drift pixels of several sets of images."""
+        """Sum of the terms, and number of the drift pixels that have one, of several sets of images
+        (0-d each): ``parts[set][view]``, ``groups[set][image]``."""
         (loss, count), *others = (self._align(part, slots, chosen)
                                   for views, slots in zip(parts, groups) for part in views)
         for value, counted in others:
@@ -368,9 +377,7 @@ class PixelAlignment(nn.Module):
 
     def _align(self, part: Partition, groups: list[int],
                chosen: Prototypes) -> tuple[Tensor, Tensor]:
-        """Sum of the contrastive terms, and number of the drift pixels, of one resolution (0-d
-        each); ``groups`` says whose prototypes each image takes.
-        """
+        """:meth:`_aligned` of one resolution; ``groups`` says whose prototypes each image takes."""
         terms = []
         for i, (rows, group) in enumerate(zip(gather_pixels(part.features, part.drift), groups)):
             weight = None if part.weight is None else part.weight[i][part.drift[i]]

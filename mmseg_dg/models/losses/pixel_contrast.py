@@ -122,7 +122,7 @@ class PixelContrast(nn.Module):
                          size).flatten()  # (B, H, W) -> (N,), N = B * resolution ** 2
         # all pixels, or bool (N,): those with a label
         keep = slice(None) if self.keep_ignored else labels != self.ignore_index
-        trust = None  # (N,) of pseudo-labels
+        trust = None  # (N,): how much each pixel's pseudo-label counts
         if pass_images.weight is not None:
             # (B, H, W) -> (B, 1, s, s) -> (N,)
             trust = resized(at_least_float32(pass_images.weight.unsqueeze(1)),
@@ -132,12 +132,13 @@ class PixelContrast(nn.Module):
         if len(pass_images.views) == 1:
             rows = self._rows(pass_images.views[0].features)[keep]
             return contrast(rows, rows, labels[keep])
-        # two resolutions: a contrast within the context, and one of the context with the detail
+        # two resolutions: a contrast within the context, weighted by W, and one of the context with
+        # the detail, weighted by 1 - W (complement)
         context, detail = self._canvases(pass_images)
         detail_grid = context.shape[-2:]
         context, detail = self._rows(context)[keep], self._rows(detail)[keep]
         learned, inside = self._weights(pass_images, labels, detail_grid)
-        weights = ((learned * inside)[keep], learned[keep])
+        weights = ((learned * inside)[keep], learned[keep])  # W_ij = rows_i * columns_j
         same = contrast(context, context, labels[keep], weights)
         other = contrast(context, detail, labels[keep], weights, complement=True)
         return 0.5 * (same + other)
@@ -149,7 +150,8 @@ class PixelContrast(nn.Module):
         return F.normalize(maps.flatten(2).transpose(1, 2).flatten(0, 1), dim=1, eps=EPS)
 
     def _canvases(self, pass_images: AlignmentImages) -> tuple[Tensor, Tensor]:
-        """Context features enlarged, and detail features at their place among zeros, on one grid.
+        """Features (B, D, h, w) of context and detail on one grid, that of the detail over the
+        whole image: the context enlarged, the detail at its place among zeros.
         """
         # (B, D, h, w) each
         context, detail = pass_images.views[0].features, pass_images.views[1].features
@@ -192,5 +194,5 @@ class PixelContrast(nn.Module):
         for mask, (y1, y2, x1, x2) in zip(inside, boxes or ()):
             mask[y1:y2, x1:x2] = 1
         inside = nearest(inside, (self.resolution, self.resolution)).flatten()  # (B, H, W) -> (N,)
-        # in CLUDA's code class 0 counts as outside
+        # with first_class_outside, as in CLUDA's code, class 0 counts as outside
         return learned, inside * (labels != 0) if self.first_class_outside else inside

@@ -85,7 +85,9 @@ class ProjectedFeatureDistance(nn.Module):
     def train(self, mode: bool = True) -> 'ProjectedFeatureDistance':
         """Training mode of the projection; the frozen encoder stays in evaluation mode."""
         super().train(mode)
-        nn.Module.eval(self.encoder)  # mmseg's backbones return None from train()
+        # after super(), which sets the encoder's mode, too; the result is not used, because mmseg's
+        # backbones give None
+        nn.Module.eval(self.encoder)
         return self
 
     @torch.no_grad()
@@ -120,7 +122,7 @@ class ProjectedFeatureDistance(nn.Module):
                              f'out_channels={self.out_channels}: set them to the former')
         ours = at_least_float32(self.projection(features))
         ours = F.interpolate(ours, reference.shape[-2:], mode='bilinear', align_corners=False)
-        # a student that saw restyled copies after the images has a multiple of their number
+        # behind a style hallucination the student's maps are those of k copies of the batch
         reference = reference.to(ours.dtype).repeat(len(ours) // len(reference), 1, 1, 1)
         # (B, h, w)
         distance = self.l1_weight * F.smooth_l1_loss(ours, reference, reduction='none').mean(1)

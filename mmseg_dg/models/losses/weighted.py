@@ -54,9 +54,10 @@ def region_weights(labels: Tensor, weight: Optional[Tensor],
         # (B, H, W) and (B,): 1 where an image has any valid pixel
         return valid, valid.flatten(1).amax(1)
     weight = weight.float() * valid
-    top = weight.flatten(1).amax(1)  # (B,)
-    share = weight.flatten(1).sum(1) / valid.flatten(1).sum(1).clamp(min=1)  # (B,)
-    return weight / torch.where(top > 0, top, torch.ones_like(top))[:, None, None], share
+    largest = weight.flatten(1).amax(1)  # (B,)
+    share = weight.flatten(1).sum(1) / valid.flatten(1).sum(1).clamp(min=1)  # (B,): the mean weight
+    divisor = torch.where(largest > 0, largest, torch.ones_like(largest))
+    return weight / divisor[:, None, None], share
 
 
 def one_hot(labels: Tensor, num_classes: int, ignore_index: int) -> Tensor:
@@ -92,10 +93,11 @@ class CrossEntropyLoss(mmseg_losses.CrossEntropyLoss):
             avg_factor, reduction_override: As in MMSegmentation.
             ignore_index: Label of ignored pixels.
         """
-        if self.class_weight is None or self.use_mask:
-            plain = not (self.use_mask or self.use_sigmoid) and avg_factor is None
-            if plain and self.avg_non_ignore and (reduction_override or self.reduction) == 'mean':
-                # the same number as MMSegmentation's, which waits for the device to read it
+        if self.class_weight is None or self.use_mask:  # MMSegmentation's own form
+            softmax_mean = not (self.use_mask or self.use_sigmoid) and avg_factor is None and (
+                reduction_override or self.reduction) == 'mean'
+            if softmax_mean and self.avg_non_ignore:
+                # the number MMSegmentation would take, without its .item(), which waits for a GPU
                 avg_factor = (label != ignore_index).sum().to(
                     torch.promote_types(cls_score.dtype, torch.float32))
             return super().forward(cls_score, label, weight, avg_factor, reduction_override,
@@ -104,15 +106,14 @@ class CrossEntropyLoss(mmseg_losses.CrossEntropyLoss):
         factors = cls_score.new_tensor(self.class_weight)
         if self.use_sigmoid:
             spatial = (1, ) * (cls_score.dim() - 2)
-            # factors (C,) -> (C, 1, 1), against (B, C, H, W)
+            factors = factors.view(-1, *spatial)  # (C,) -> (C, 1, 1), against (B, C, H, W)
             return self.loss_weight * binary_cross_entropy(
-                cls_score, label, weight, reduction=reduction,
-                avg_factor=avg_factor, ignore_index=ignore_index, class_weight=factors.view(
-                    -1, *spatial), avg_non_ignore=self.avg_non_ignore)
+                cls_score, label, weight, reduction=reduction, avg_factor=avg_factor,
+                ignore_index=ignore_index, class_weight=factors, avg_non_ignore=self.avg_non_ignore)
         values = F.cross_entropy(cls_score, label, weight=factors, reduction='none',
                                  ignore_index=ignore_index)
         if avg_factor is None and reduction == 'mean':
-            # mmseg's mean: divided by the class weights of the pixels, an ignored one counts 0 or 1
+            # divided by the sum of the pixels' class weights; an ignored pixel counts 0 or 1
             ignored = label == ignore_index
             counts = factors[label.masked_fill(ignored, 0)]
             avg_factor = torch.where(ignored, float(not self.avg_non_ignore), counts).sum()
@@ -154,7 +155,7 @@ class DiceLoss(mmseg_losses.DiceLoss):
             avg_factor, reduction_override: As in MMSegmentation.
             ignore_index: Label of ignored pixels.
         """
-        # classes as probabilities: nothing tells which pixels are ignored
+        # the target has probabilities of classes: nothing tells which pixels are ignored
         if pred.shape == target.shape:
             return super().forward(pred, target, weight, avg_factor, reduction_override, **kwargs)
         pred, classes = at_least_float32(pred), pred.shape[1]
@@ -162,7 +163,7 @@ class DiceLoss(mmseg_losses.DiceLoss):
             pred = pred.sigmoid() if self.use_sigmoid else pred.softmax(1)
         pixels, share = region_weights(target, weight, ignore_index)
         truth = one_hot(target, classes, ignore_index)
-        # mmseg's argument ignore_index of Dice names a class that is left out of the mean
+        # the constructor's ignore_index names a class to leave out, the argument a label
         kept = [c for c in range(classes) if c != self.ignore_index]
         p, t = pred[:, kept], truth[:, kept]
         w = pixels.unsqueeze(1)
@@ -218,6 +219,7 @@ class TverskyLoss(mmseg_losses.TverskyLoss):
         if self.ignore_index is not None:
             values = torch.cat([values[:, :self.ignore_index], values[:, self.ignore_index + 1:]],
                                1)
+        # divided by all classes, also if one is left out, as in MMSegmentation
         return self.loss_weight * (values.sum(1) * share).mean() / p.shape[1]
 
 
@@ -334,13 +336,12 @@ class FocalLoss(mmseg_losses.FocalLoss):
         pred = at_least_float32(pred)
 
         def by_class(values: Sequence[float]) -> Tensor:
-            """A number per class, in the shape that multiplies maps."""
-            # (C,) -> (C, 1, 1), against (B, C, H, W)
-            return pred.new_tensor(values).view(-1, *(1, ) * (pred.dim() - 2))
+            """A number per class, in the shape that multiplies maps (B, C, H, W)."""
+            return pred.new_tensor(values).view(-1, *(1, ) * (pred.dim() - 2))  # (C, 1, 1)
 
         truth, probability = one_hot(target, pred.shape[1], ignore_index), pred.sigmoid()
         alpha = by_class(self.alpha) if isinstance(self.alpha, list) else self.alpha
-        # 1 - p of the right answer of each class: the focal factor is its power
+        # of each class, one minus the probability of its right answer (yes or no): the focal factor
         wrong = (1 - probability) * truth + probability * (1 - truth)
         values = F.binary_cross_entropy_with_logits(pred, truth, reduction='none') * wrong.pow(
             self.gamma)
@@ -392,8 +393,8 @@ class OhemCrossEntropy(mmseg_losses.OhemCrossEntropy):
             ordered = probability[counted].sort().values
             hard = counted
             if len(ordered):
-                # all pixels below the threshold, and at least the ``min_kept`` least sure ones
-                hard = counted & (probability < ordered[min(
-                    self.min_kept,
-                    len(ordered) - 1)].clamp(min=self.thresh))
+                # all pixels below the threshold (mmseg's attribute of ``thres``), and the
+                # ``min_kept`` least sure ones, which are those below ordered[min_kept]
+                limit = ordered[min(self.min_kept, len(ordered) - 1)].clamp(min=self.thresh)
+                hard = counted & (probability < limit)
         return self.loss_weight * (values * hard).sum() / hard.sum().clamp(min=1)

@@ -32,8 +32,8 @@ class FeatureUpsampleNeck(nn.Module):
         self.scales = dict(zip(in_index, scales))
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """``inputs``: maps (B, C_i, H_i, W_i); returns as many, level i of size ``floor(scale_i *
-        H_i)`` and so on.
+        """Maps (B, C_i, H_i, W_i) -> as many; an enlarged level has ``floor(scale_i * H_i)`` rows
+        and ``floor(scale_i * W_i)`` columns.
         """
         return tuple(
             F.interpolate(x, scale_factor=float(self.scales[i]), mode='bilinear',

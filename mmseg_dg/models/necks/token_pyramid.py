@@ -35,8 +35,8 @@ class TokenPyramidNeck(nn.Module):
         self.scales = tuple(float(s) for s in scales)
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """One map (B, C, h, w), used for every level, or one per level; returns level i of
-        ``round(scale_i * h)`` rows (at least one)."""
+        """One map (B, C, h, w), used for every level, or one per level; level i of the result has
+        ``round(scale_i * h)`` rows and ``round(scale_i * w)`` columns (at least one)."""
         if len(inputs) not in (1, len(self.scales)):
             raise ValueError(
                 f'TokenPyramidNeck: {len(inputs)} maps for {len(self.scales)} levels: set '
@@ -46,6 +46,7 @@ class TokenPyramidNeck(nn.Module):
 
     @staticmethod
     def _resized(x: Tensor, scale: float) -> Tensor:
+        """A map (B, C, h, w) with ``round(scale * side)`` for each side; itself for scale 1."""
         if scale == 1:
             return x
         size = tuple(_scaled(side, scale) for side in x.shape[-2:])
@@ -53,14 +54,21 @@ class TokenPyramidNeck(nn.Module):
 
 
 def _scaled(side: Any, scale: float) -> Any:
-    """``round(scale * side)``, at least 1; of a size that is free in an exported graph by whole
-    numbers.
+    """``round(scale * side)``, at least 1.
+
+    ``side`` is an int, or a ``torch.SymInt`` while a network is exported for images of any size.
+    Such a symbol cannot be rounded or compared, so the same number is computed by whole-number
+    arithmetic, which is possible for whole scales and for 0.5.
+
+    Raises:
+        ValueError: Another scale of a symbolic size.
     """
     if not isinstance(side, torch.SymInt):
         return max(round(scale * side), 1)
     if scale.is_integer():
-        return int(scale) * side  # a free size is multiplied and divided, not rounded
+        return int(scale) * side
     if scale == 0.5:
-        # side // 2 % 2: whether half of the side is odd
-        return (side + side // 2 % 2) // 2  # halves to even, as round()
+        # round() takes halves to the even number: of an odd side, side // 2 is that if it is even;
+        # if it is odd (side // 2 % 2 is 1), one is added before the division
+        return (side + side // 2 % 2) // 2
     raise ValueError(f'TokenPyramidNeck: scale {scale} of a free size: use whole numbers and 0.5')

@@ -15,19 +15,8 @@ from torch import Tensor, nn
 
 from mmseg_dg.models.decode_heads.classifier import Decoded, FusesScales, main_logits
 from mmseg_dg.models.decode_heads.hrda_head import ScaleLogits, check_scales
-from mmseg_dg.models.norm_per_scale import (
-    detail_statistics,
-    match_statistics,
-    separate_statistics,
-)
-from mmseg_dg.ops import (
-    CropBox,
-    PixelView,
-    at_least_float32,
-    cut_box,
-    cut_boxes,
-    draw_crop_box,
-)
+from mmseg_dg.models.norm_per_scale import detail_statistics, match_statistics, separate_statistics
+from mmseg_dg.ops import CropBox, PixelView, at_least_float32, cut_box, cut_boxes, draw_crop_box
 from mmseg_dg.ops.crop_boxes import Randint
 from mmseg_dg.ops.pairs import pair
 from mmseg_dg.ops.pixel_alignment import boxes_per_image
@@ -81,6 +70,7 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
         ValueError: Scales or crop that do not fit, unknown options; the message has the value.
     """
 
+    # see TrainableSegmentor: an image passes encoder and head twice, at two scales
     plain = False
 
     def __init__(self, backbone: dict, decode_head: dict, neck: Optional[dict] = None,
@@ -91,8 +81,8 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
                  crop_coord_divisible: int = 8, hr_slide_inference: bool = True,
                  hr_slide_overlapping: bool = True, blur_hr_crop: bool = False,
                  norm_per_scale: bool = False) -> None:
-        self_scales = check_scales(scales)
-        # fit for HRDA's interface: no auxiliary heads, a head that fuses, scales stated once
+        detail_and_context = check_scales(scales)
+        # no auxiliary heads, a head that fuses two scales, scales stated once
         if auxiliary_head is not None:
             raise ValueError('HRDAEncoderDecoder has no auxiliary heads: leave out auxiliary_head')
         if not isinstance(MODELS.get(decode_head['type']), FusesScales):
@@ -100,27 +90,29 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
             raise ValueError(
                 f'decode_head.type={kind!r} takes the features of one image, but there are two: '
                 f"put it inside, decode_head=dict(type='HRDAHead', head=dict(type={kind!r}, ...))")
-        if tuple(decode_head.get('scales', self_scales)) != self_scales:
+        if tuple(decode_head.get('scales', detail_and_context)) != detail_and_context:
             raise ValueError(f'decode_head.scales={list(decode_head["scales"])} differ from '
-                             f'scales={list(self_scales)}: set them on HRDAEncoderDecoder only')
-        super().__init__(backbone, dict(decode_head, scales=self_scales), neck=neck,
+                             f'scales={list(detail_and_context)}: set them on HRDAEncoderDecoder '
+                             'only')
+        super().__init__(backbone, dict(decode_head, scales=detail_and_context), neck=neck,
                          train_cfg=train_cfg, test_cfg=ConfigDict(test_cfg or dict(mode='whole')),
                          data_preprocessor=data_preprocessor, pretrained=pretrained,
                          init_cfg=init_cfg)
-        self.scales = self_scales
+        self.scales = detail_and_context
         self.hr_crop_size = (int(hr_crop_size[0]), int(hr_crop_size[1]))
         self.crop_coord_divisible = crop_coord_divisible
         self.hr_slide_inference = hr_slide_inference
         self.hr_slide_overlapping = hr_slide_overlapping
         self.blur_hr_crop = blur_hr_crop
         self.norm_per_scale = norm_per_scale
-        if norm_per_scale:
+        if norm_per_scale:  # neck and shared head beside the encoder
             separate_statistics(self.backbone, self._shared_parts()[1:])
+        # also without norm_per_scale: a checkpoint with statistics of two scales is then refused
         self.register_load_state_dict_pre_hook(match_statistics)
-        # a neck enlarges maps of stride 32, whose sizes are rounded up: without, the head's stride
-        # is what image sides must be multiples of
+        # what sides of images must be multiples of. The head's logits must fit; a neck enlarges
+        # maps of stride 32, and must not get one whose size was rounded up
         self.size_divisor = _size_divisor(32 if self.with_neck else self.decode_head.output_stride,
-                                          self_scales[1])
+                                          detail_and_context[1])
         self._check_sizes()
 
     def _check_sizes(self) -> None:
@@ -156,38 +148,41 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
                                  f'{self.size_divisor} (output_stride={stride}, '
                                  f'scales={list(self.scales)})')
 
-    # ------------------------------------------------------------------ images of both scales, and
-    # their features
+    # ------------------------------------------------------------------ both scales
     def _context_image(self, images: Tensor) -> Tensor:
-        """The whole images at the small scale."""
+        """The whole images (B, 3, H, W) resized to the context scale."""
         size = tuple(round(side * self.scales[1]) for side in images.shape[-2:])
         return resize(images, size)
 
     def _detail_image(self, images: Tensor) -> Tensor:
+        """The images (B, 3, H, W) that detail crops are cut from; blurred with ``blur_hr_crop``."""
         if not self.blur_hr_crop:
             return images
         size = tuple(images.shape[-2:])
         return resize(resize(images, (size[0] // 2, size[1] // 2)), size)
 
     def _encode(self, images: Tensor, encoder: Optional[nn.Module] = None) -> Sequence[Tensor]:
+        """Maps of images of one scale, one per level, behind the neck; None: the own encoder."""
         maps = (self.backbone if encoder is None else encoder)(images)
         return self.neck(maps) if self.with_neck else maps
 
     def _shared_parts(self) -> list[nn.Module]:
-        """What both scales go through, the encoder first; the attention sees the context only."""
+        """Encoder, neck (if any) and inner head: what both scales pass. The scale attention is
+        not among them, it sees the context only.
+        """
         neck = [self.neck] if self.with_neck else []
         return [self.backbone, *neck, self.decode_head.head]
 
     def _detail_pass(self) -> AbstractContextManager:
-        """Inside, BatchNorm takes the statistics of the detail scale, where it has its own."""
+        """A context in which BatchNorm uses the statistics of the detail scale (``norm_per_scale``;
+        else nothing changes)."""
         return detail_statistics(self._shared_parts()) if self.norm_per_scale else nullcontext()
 
     def extract_feat(self, inputs: Tensor) -> Sequence[Tensor]:
         """Features of the context scale, of images (B, 3, H, W)."""
         return self._encode(self._context_image(inputs))
 
-    # ------------------------------------------------------------------ what training methods ask
-    # for
+    # ------------------------------------------------------------------ for training methods
     def draw_crop_box(self, image_size: tuple[int, int], rng: Randint) -> CropBox:
         """The detail crop of one training pass, the same for all images of a batch.
 
@@ -240,8 +235,9 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
         self._check_training_size(size)
         context = self.extract_feat(images)
         of_context: Optional[Decoded] = None
-        # the function chooses the crop by the context logits, so that the head runs before the
-        # detail is encoded; a list replays such a choice: dropout in the same order
+        # a function chooses the crops by the context logits, so that the head runs before the
+        # detail is encoded. A list of crops repeats such a choice and keeps this order, so that
+        # dropout draws the same numbers
         if callable(crop_box) or isinstance(crop_box, list):
             of_context = head.decoded(context)
             crop_box = crop_box(main_logits(
@@ -252,7 +248,7 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
         of_context = of_context or head.decoded(context)
         with self._detail_pass():
             of_detail = head.decoded(detail)
-        views = [
+        views = [  # as of views_of, with the region of each scale
             PixelView(decoded.calls[0].features, decoded.calls[0].logits, region)
             for decoded, region in ((of_context, None), (of_detail, box)) if len(decoded.calls) == 1
         ]
@@ -266,9 +262,9 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
         if not isinstance(box[0], tuple):  # four numbers: one box
             return self.decode_head.fuse(context, detail, attention, box)
         attention = attention.expand(len(context), -1, -1, -1)  # a fixed one has a batch of 1
-        fused = [
-            self.decode_head.fuse(*(x.unsqueeze(0) for x in maps), one)
-            for *maps, one in zip(context, detail, attention, box)
+        fused = [  # each image as a batch of one
+            self.decode_head.fuse(*(x.unsqueeze(0) for x in maps), box_of_image)
+            for *maps, box_of_image in zip(context, detail, attention, box)
         ]
         return ScaleLogits(*(torch.cat(x) for x in zip(*fused)))  # each field (1, ...) -> (B, ...)
 
@@ -292,6 +288,7 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
               for prefix, maps, target, pixels, factor in terms))
 
     def _check_training_size(self, size: tuple[int, int]) -> None:
+        """Refuse (ValueError) images of (height, width) pixels on which both scales do not fit."""
         if any(side % self.size_divisor for side in size):
             raise ValueError(f'training images of {size[0]}x{size[1]} pixels (height x width) must '
                              f'be divisible by {self.size_divisor}, so that both scales of '
@@ -312,7 +309,7 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
             raise ValueError('HRDAEncoderDecoder trains on a detail crop: pass '
                              'crop_box=network.draw_crop_box(image_size, rng)')
         height, width = size
-        boxes = boxes_per_image(box, count) or []
+        boxes = boxes_per_image(box, count) or []  # never empty, as ``box`` is not None
         for y1, y2, x1, x2 in boxes:
             inside = min(y1, x1) >= 0 and y2 <= height and x2 <= width
             if (y2 - y1, x2 - x1) != self.hr_crop_size or not inside:
@@ -362,6 +359,7 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
         pass: a teacher that normalizes with batch statistics depends on both.
         """
         padded = self._pad(images)
+        # one outer window over the whole image; the first and only item is (window, logits)
         _, fused = next(
             self._fused_windows(padded, [whole_image(padded)], chunk=None, output='fused'))
         return self._to_image(at_least_float32(fused), padded, images)
@@ -376,7 +374,9 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
 
     # ------------------------------------------------------------------ inference
     def _forward(self, inputs: Tensor, data_samples: Optional[list] = None) -> Tensor:
-        """Fused logits at the head's output stride, of an image that is padded where necessary."""
+        """For mmseg's mode 'tensor': logits (B, C, h, w) at the head's output stride, of images
+        that are padded where necessary.
+        """
         padded = self._pad(inputs)
         return next(self._fused_windows(padded, [whole_image(padded)], self._chunk,
                                         self._output))[1]
@@ -390,5 +390,7 @@ class HRDAEncoderDecoder(TrainableSegmentor, DetailWindows, EncoderDecoder):
 
 
 def _size_divisor(stride: int, context_scale: float) -> int:
-    """The smallest side with a whole number of logits on both scales."""
+    """The smallest side of an image with a whole number of logits on both scales, for ``stride``
+    pixels per logit: the side itself and ``context_scale`` times it are multiples of ``stride``.
+    """
     return stride * Fraction(context_scale).limit_denominator(1000).denominator

@@ -22,7 +22,7 @@ SMALLEST_SIDE = 32
 class DetailWindows:
     """What inference of :class:`HRDAEncoderDecoder` does with windows; a mixin, read beside it."""
 
-    # the network's, see there
+    # attributes and methods of HRDAEncoderDecoder, see there
     decode_head: Any
     test_cfg: Any
     scales: tuple[float, float]
@@ -44,23 +44,33 @@ class DetailWindows:
 
     @property
     def _chunk(self) -> Optional[int]:
+        """How many images or windows go through the network at once; None: all."""
         return self.test_cfg.get('batch_chunk', 4)
 
     @property
     def _output(self) -> str:
+        """What inference gives: ``'fused'``, ``'LR'`` (context alone) or ``'HR'`` (detail alone).
+        """
         return self.test_cfg.get('output', 'fused')
 
     def _detail_boxes(self, size: tuple[int, int]) -> list[CropBox]:
-        """The windows of the large scale: overlapping ones, or one over the whole image."""
+        """The detail windows of an image (or outer window) of ``size`` = (height, width) pixels:
+        sliding ones, or one over all of it.
+        """
         if not self.hr_slide_inference:
             return [(0, size[0], 0, size[1])]
         return sliding_boxes(size, self.hr_crop_size, self.detail_stride)
 
     def _pad(self, images: Tensor, least: Optional[tuple[int, int]] = None) -> Tensor:
-        """Pad with zeros (the mean color) to sides both scales fit on; sides of ``least`` pixels
-        or more stay.
+        """Pad images (B, 3, H, W) at the bottom and right to sides that are multiples of
+        ``size_divisor``, with zeros: of normalized images the mean color.
+
+        With ``least`` = (height, width) of the outer windows, a side of at least that length stays
+        as it is: windows are cut from it, and only they must fit.
         """
-        smallest = SMALLEST_SIDE / self.scales[1]  # of the image, as the context is scaled down
+        # least side of the image: scaled down for the context, the encoder must still take it
+        smallest = SMALLEST_SIDE / self.scales[1]
+        # pixels to add, (rows, columns)
         missing = [
             math.ceil(max(side, smallest) / self.size_divisor) * self.size_divisor - side
             for side in images.shape[-2:]
@@ -73,7 +83,9 @@ class DetailWindows:
         return F.pad(images, (0, missing[1], 0, missing[0])) if any(missing) else images
 
     def _to_image(self, logits: Tensor, padded: Tensor, images: Tensor) -> Tensor:
-        """Logits resized to the padded images and cut to the images themselves."""
+        """Logits (B, C, h, w) of padded images, resized to these (B, 3, H', W') and cut to the
+        size of the ``images`` before padding.
+        """
         logits = resize(logits, tuple(padded.shape[-2:]))
         return cut_box(logits, (0, images.shape[-2], 0, images.shape[-1]))
 
@@ -84,8 +96,8 @@ class DetailWindows:
         crop, stride = pair(self.test_cfg.crop_size), pair(self.test_cfg.stride)
         images = self._pad(inputs, crop)
         size = pair(images.shape[-2:])
-        total: Optional[Tensor] = None
-        count = images.new_zeros(1, 1, *size)
+        total: Optional[Tensor] = None  # sum of the logits; made when their type is known
+        count = images.new_zeros(1, 1, *size)  # windows that cover each pixel
         for box, fused in self._fused_windows(images, sliding_boxes(size, crop, stride),
                                               self._chunk, self._output):
             logits = resize(fused, (box[1] - box[0], box[3] - box[2]))
@@ -94,7 +106,8 @@ class DetailWindows:
                 total = logits.new_zeros(len(images), logits.shape[1], *size, dtype=dtype)
             cut_box(total, box).add_(logits)
             cut_box(count, box).add_(1)
-        assert total is not None  # there is a window
+        assert total is not None  # there is at least one window
+        # averaged, and cut to the images before padding
         return cut_box(total.div_(count), (0, inputs.shape[-2], 0, inputs.shape[-1]))
 
     def _detail_logits(self, crops: Tensor) -> Tensor:
@@ -108,8 +121,8 @@ class DetailWindows:
         Crops of several windows go through the network in one batch, of about ``chunk`` images
         (None: all at once).
         """
-        batch = len(crops[0])
-        step = len(crops) if chunk is None else max(1, chunk // batch)
+        batch = len(crops[0])  # B
+        step = len(crops) if chunk is None else max(1, chunk // batch)  # windows in one batch
         result: list[Tensor] = []
         for i in range(0, len(crops), step):
             logits = self._detail_logits(torch.cat(crops[i:i + step]))
@@ -118,7 +131,7 @@ class DetailWindows:
 
     def _fused_windows(self, images: Tensor, windows: list[CropBox], chunk: Optional[int],
                        output: str) -> Iterator[tuple[CropBox, Tensor]]:
-        """Each outer window with its logits (B, C, h, w) at output stride.
+        """Yield each outer window with its logits (B, C, h, w) at output stride, in order.
 
         Args:
             images: (B, 3, H, W).
@@ -127,48 +140,60 @@ class DetailWindows:
             output: ``'fused'``, ``'LR'`` (context alone) or ``'HR'`` (detail alone).
         """
         head = self.decode_head
-        known: dict = {}  # logits of detail windows that outer windows share
+        decoded: dict = {}  # logits of detail windows, kept for all outer windows
+        # outer windows whose images pass the network together
         step = len(windows) if chunk is None else max(1, chunk // len(images))
         for i in range(0, len(windows), step):
             group = windows[i:i + step]
+            # in both batches: all images of the first window, then all of the second, ...
             if output != 'HR':
                 context = self.extract_feat(torch.cat([cut_box(images, window)
                                                        for window in group]))
                 logits = head.logits(context)
             if output != 'LR':
-                details = torch.cat(self._merged_details(images, group, known, chunk))
-            # 'LR' is enlarged to the size that details have
+                details = torch.cat(self._merged_details(images, group, decoded, chunk))
             if output == 'fused':
-                fused = head.fuse(logits, details, head.attention(context, logits)).fused
+                result = head.fuse(logits, details, head.attention(context, logits)).fused
             else:
-                fused = details if output == 'HR' else head.enlarge(logits)
-            yield from zip(group, fused.split(len(images)))
+                # the context is enlarged to the size that details have
+                result = details if output == 'HR' else head.enlarge(logits)
+            yield from zip(group, result.split(len(images)))
 
-    def _merged_details(self, images: Tensor, windows: list[CropBox], known: dict,
+    def _merged_details(self, images: Tensor, windows: list[CropBox], decoded: dict,
                         chunk: Optional[int]) -> list[Tensor]:
-        """Averaged detail logits per outer window.
+        """Detail logits (B, C, h, w) of each outer window, averaged over its detail windows.
 
         A detail window depends on nothing outside it, so those that outer windows share are decoded
-        once (2048x1024 pixels, windows of 1024: 21 instead of 27). ``known`` holds what was decoded
-        before. The blurred variant is an
+        once (2048x1024 pixels, windows of 1024: 21 instead of 27). The blurred variant is an
         exception: its detail image differs at the borders of outer windows.
+
+        Args:
+            images: (B, 3, H, W).
+            windows: Outer windows in pixels, all of one size.
+            decoded: Logits of the detail windows that were decoded before, by the key that is
+                made below; those that are decoded here are added.
+            chunk: Images that pass the network at a time; None: all.
         """
         shared = self.test_cfg.get('share_detail_windows', True) and not self.blur_hr_crop
         size = (windows[0][1] - windows[0][0], windows[0][3] - windows[0][2])
-        boxes = self._detail_boxes(size)
-        # per outer window the keys of its details: (None or the outer window, box in the image);
-        # crops that are still to be decoded, by key
-        rows, missing = [], {}
+        boxes = self._detail_boxes(size)  # within an outer window
+        # a detail window's key is its box in the whole image; where nothing is shared, the outer
+        # window belongs to it
+        keys_of_windows, missing = [], {}  # missing: crops that are still to be decoded, by key
         for window in windows:
             detail = self._detail_image(cut_box(images, window))
-            rows.append([(None if shared else window, shift_box(box, window[0], window[2]))
-                         for box in boxes])
-            missing.update(
-                {key: cut_box(detail, box)
-                 for key, box in zip(rows[-1], boxes) if key not in known})
+            keys = [(None if shared else window, shift_box(box, window[0], window[2]))
+                    for box in boxes]
+            keys_of_windows.append(keys)
+            for key, box in zip(keys, boxes):
+                if key not in decoded:
+                    missing[key] = cut_box(detail, box)
         if missing:
-            known.update(zip(missing, self._decode_details(list(missing.values()), chunk)))
-        return [self.decode_head.merge([known[key] for key in row], boxes, size) for row in rows]
+            decoded.update(zip(missing, self._decode_details(list(missing.values()), chunk)))
+        return [
+            self.decode_head.merge([decoded[key] for key in keys], boxes, size)
+            for keys in keys_of_windows
+        ]
 
 
 def whole_image(images: Tensor) -> CropBox:

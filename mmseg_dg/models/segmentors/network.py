@@ -30,6 +30,7 @@ from mmseg_dg.utils.interfaces import public_names, refuse_near_misses
 from mmseg_dg.utils.modules import child
 from mmseg_dg.utils.pass_result import PassResult
 
+#: Whether :func:`head_result` computes the accuracy; only :func:`accuracies` changes it.
 _accuracy_wanted = True
 
 #: Detail crops: one box for all images, or one for each.
@@ -83,12 +84,16 @@ class TrainableSegmentor:
     plain = True
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse (TypeError) a subclass that defines a name which is nearly one of this interface.
+        """
         super().__init_subclass__(**kwargs)
         refuse_near_misses(cls, TrainableSegmentor)
 
     @property
     def segmentor(self) -> Any:
-        """The segmentor with ``extract_feat`` and ``decode_head`` that is asked."""
+        """The segmentor whose ``extract_feat`` and ``decode_head`` the methods of this class call:
+        the object itself, but for :class:`_Plain`.
+        """
         return self
 
     def draw_crop_box(self, image_size: tuple[int, int], rng: Any) -> Optional[CropBox]:
@@ -136,17 +141,22 @@ class TrainableSegmentor:
 
 
 class _Plain(TrainableSegmentor):
-    """A segmentor of MMSegmentation, asked as a plain encoder-decoder."""
+    """The interface for a segmentor that does not have it: a wrapper, no module, around a plain
+    encoder-decoder of MMSegmentation.
+    """
     def __init__(self, network: nn.Module) -> None:
         self._network = network
 
     @property
     def segmentor(self) -> Any:
+        """The wrapped segmentor."""
         return self._network
 
 
 def interface_of(network: nn.Module) -> TrainableSegmentor:
-    """The answers of a network: its own, or those of a plain encoder-decoder."""
+    """The network itself if it has the interface, else a wrapper that answers as for a plain
+    encoder-decoder.
+    """
     return network if isinstance(network, TrainableSegmentor) else _Plain(network)
 
 
@@ -160,6 +170,7 @@ def check_interface(network: nn.Module) -> None:
     if isinstance(network, TrainableSegmentor):
         return
     defined = {name for cls in type(network).__mro__ for name in vars(cls)}
+    # ``plain`` and ``segmentor`` are no methods, and a foreign class may use the names otherwise
     unheard = sorted(defined & (public_names(TrainableSegmentor) - {'plain', 'segmentor'}))
     if unheard:
         kind = type(network).__name__
@@ -226,7 +237,9 @@ def pixel_views(network: nn.Module, images: Tensor,
 
 
 def views_of(decoded: Decoded) -> list[PixelView]:
-    """The view of a head that classified its maps once; none of others."""
+    """One view of a head whose classifier was called once; an empty list where it was called never
+    or several times (DAHead), so that no one call stands for the prediction.
+    """
     return [PixelView(*decoded.calls[0])] if len(decoded.calls) == 1 else []
 
 
@@ -247,7 +260,8 @@ def head_result(head: BaseDecodeHead, logits: Logits, labels: Tensor,
         weight: (B, H, W) or None.
 
     Returns:
-        Losses by the names of the config, and ``acc_seg`` (percent) as a log value.
+        Losses by the names of the config, and ``acc_seg`` (percent) as a log value, unless
+        :func:`accuracies` has switched it off.
 
     Raises:
         TypeError: The head gives something else than maps of logits.
@@ -259,19 +273,22 @@ def head_result(head: BaseDecodeHead, logits: Logits, labels: Tensor,
                             'query-based heads are not supported by the training methods of this '
                             'package')
         first, *branches = (head_result(head, maps, labels, weight) for maps in logits)
+        # of the branches only the losses: the accuracy is that of the first map, which predicts
         return first.joined(*(PassResult(branch.losses).prefixed(f'branch{i}')
                               for i, branch in enumerate(branches, start=1)))
     logits = F.interpolate(logits, size=labels.shape[-2:], mode='bilinear',
                            align_corners=head.align_corners)
     if getattr(head, 'sampler', None) is not None:
+        # mmseg's pixel sampler (OHEM) gives a weight per pixel, (B, H, W), of labels (B, 1, H, W)
         sampled = head.sampler.sample(logits, labels.unsqueeze(1))
         weight = sampled if weight is None else weight * sampled
-    modules = head.loss_decode if isinstance(head.loss_decode,
-                                             nn.ModuleList) else [head.loss_decode]
+    loss_modules = head.loss_decode if isinstance(head.loss_decode,
+                                                  nn.ModuleList) else [head.loss_decode]
     values: dict[str, Tensor] = {}
-    for module in modules:
+    for module in loss_modules:
         value = module(logits, labels, weight=weight, ignore_index=head.ignore_index)
         name = str(module.loss_name)
+        # losses of one name are added up, as in MMSegmentation
         values[name] = values[name] + value if name in values else value
     if _accuracy_wanted:
         with torch.no_grad():
@@ -308,8 +325,8 @@ def auxiliary_losses(network: nn.Module, features: Sequence[Tensor], labels: Ten
 
 @contextmanager
 def accuracies(wanted: bool) -> Iterator[None]:
-    """Inside, :func:`head_result` computes the accuracy only if it is wanted: a training loop wants
-    it where it is logged.
+    """Inside, :func:`head_result` computes the accuracy only if ``wanted``; a training loop wants
+    it in the iterations that are logged.
     """
     global _accuracy_wanted
     before, _accuracy_wanted = _accuracy_wanted, wanted
@@ -330,7 +347,9 @@ def _auxiliary_heads(network: nn.Module) -> list[tuple[str, nn.Module]]:
 
 
 def style_images(network: nn.Module, images: Tensor) -> Tensor:
-    """The images whose styles stand for a batch (B, 3, H, W): itself, or its context scale."""
+    """The images from which prototypes of styles are taken, of a batch (B, 3, H, W): the batch
+    itself, or its context images (B, 3, h, w) in a multi-resolution network.
+    """
     return interface_of(network).style_images(images)
 
 

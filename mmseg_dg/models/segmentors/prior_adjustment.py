@@ -86,7 +86,9 @@ class PriorAdjustment(nn.Module):
         self.register_buffer('ready', torch.zeros((), dtype=torch.uint8))
         # a prior of the config is not read from checkpoints
         self.register_buffer('given', _given_prior(prior, num_classes), persistent=False)
-        self._seen_ready = False  # whether ``ready`` was read as 1: a GPU is asked once
+        # whether ``probabilities`` has read ``ready`` as 1; it is then not read again, because each
+        # reading waits for the GPU
+        self._seen_ready = False
 
     @property
     def probabilities(self) -> Tensor:
@@ -107,7 +109,8 @@ class PriorAdjustment(nn.Module):
         return self.prior
 
     def set_class_counts(self, counts: Tensor) -> None:
-        """Set the prior from pixel counts (K,) of the labeled images.
+        """Set ``counted`` and ``prior`` from pixel counts (K,) of the labeled images, and ``ready``
+        to 1.
 
         Raises:
             ValueError: Not one count per class.
@@ -135,7 +138,7 @@ class PriorAdjustment(nn.Module):
         pseudo_counts = pseudo_counts.double()
         target = (self.counted + class_prior(pseudo_counts, self.floor)) / 2
         moved = self.momentum * self.probabilities + (1 - self.momentum) * target
-        # ``where`` instead of ``if``: a GPU is not waited for
+        # torch.where instead of an if, which would wait for a GPU to tell the sum
         self.prior.copy_(torch.where(pseudo_counts.sum() > 0, moved, self.prior))
 
     def in_loss(self, logits: Tensor, t: Tensor) -> Tensor:
@@ -149,17 +152,21 @@ class PriorAdjustment(nn.Module):
         return self._corrected(logits, t, -1) if self.where == 'sampling' else logits
 
     def _corrected(self, logits: Tensor, t: Tensor, sign: int) -> Tensor:
-        """Logits plus (``sign`` 1) or minus (-1) the prior's, weighted by the time ``t`` of
-        diffusion.
+        """Logits (B, K, h, w) plus (``sign`` 1) or minus (-1) the ``a_k(t)`` of the class docstring
+        at the times ``t`` (B,), at least float32.
         """
-        logits = at_least_float32(logits)  # log(1e-4) has an error of 0.02 in bfloat16
+        # in bfloat16 the log of a small prior (1e-4) would have an error of 0.02
+        logits = at_least_float32(logits)
         return logits + sign * prior_logits(self.probabilities, t.to(logits.device), self.tau,
                                             self.weighting, logits.dtype)
 
 
 def _given_prior(prior: Union[str, Sequence[float]], num_classes: int) -> Optional[Tensor]:
-    """The prior, float64, a number per class that sum to 1; None where it follows the labels or the
-    predictions of the training.
+    """The prior that the config fixes, (K,) float64 with sum 1: a list, normalized, or
+    ``'uniform'``. None for ``'labeled'`` and ``'ema'``, which are found in training.
+
+    Raises:
+        ValueError: An unknown name, or numbers that are no prior of K classes.
     """
     if isinstance(prior, str):
         if prior not in PRIORS:

@@ -41,12 +41,13 @@ def average_windows(images: Tensor, test_cfg: Mapping, channels: int,
     size = pair(images.shape[-2:])
     total = torch.zeros(len(images), channels, *size, device=images.device,
                         dtype=torch.promote_types(images.dtype, torch.float32))
-    count = total.new_zeros(1, 1, *size)
+    count = total.new_zeros(1, 1, *size)  # windows that cover each pixel
     for box in sliding_boxes(size, pair(test_cfg['crop_size']), pair(test_cfg['stride'])):
         logits = predict(cut_box(images, box), box)
         cut_box(total, box).add_(logits if mode == 'logits' else logits.softmax(dim=1))
         cut_box(count, box).add_(1)
     total.div_(count)
+    # a probability may have become 0, which has no logarithm
     return total if mode == 'logits' else total.clamp_(min=torch.finfo(total.dtype).tiny).log_()
 
 
