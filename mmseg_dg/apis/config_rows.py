@@ -206,6 +206,9 @@ def _read_rows(path: Path, version: tuple) -> dict[str, dict[str, Row]]:
         table = yaml.load(path.read_text(encoding='utf-8'), _Loader) or {}
     except (yaml.YAMLError, ValueError) as error:
         raise ValueError(f'{path}: {error}') from None
+    if not isinstance(table, dict) or not all(isinstance(stem, str) for stem in table):
+        raise ValueError(f'{path}: it must hold names of configs (without .py), each with its '
+                         f'rows; it begins with {str(table)[:60]}')
     # a key that begins with a dot is no config: it holds YAML anchors that entries share
     return {
         stem: _rows_of_config(f'{path}: {stem}', stem, entry or {})

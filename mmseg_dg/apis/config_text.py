@@ -147,7 +147,10 @@ def _call(step: Mapping) -> str:
 def _literal(value: Any) -> str:
     """A value as Python source that a config file can hold."""
     if isinstance(value, Mapping):
-        return _call(value) if _spreads(value) else repr({key: value[key] for key in value})
+        if _spreads(value):
+            return _call(value)
+        # keys that are no names of arguments, or none at all
+        return f'{{{", ".join(f"{key!r}: {_literal(item)}" for key, item in value.items())}}}'
     if isinstance(value, tuple):
         return f'({", ".join(map(_literal, value))}{"," if len(value) == 1 else ""})'
     if isinstance(value, Sequence) and not isinstance(value, str):

@@ -88,6 +88,9 @@ def model_files(source: Union[str, Path]) -> tuple[str, str]:
     Args:
         source: As :func:`load`, without files of ``tools/export.py --to safetensors``.
 
+    Returns:
+        Path of the config, and path of the checkpoint or ``mmseg_dg://NAME``.
+
     Raises:
         FileNotFoundError, ValueError: As :func:`load`.
     """

@@ -23,6 +23,7 @@ from .libraries import (
     name_channel_conversion,
     register_mim_scope,
     restore_find_loader,
+    say_variables_once,
     silence_binary_advice,
     silence_library_notices,
     silence_pkg_resources,
@@ -63,6 +64,7 @@ def setup() -> None:
     ensure_mmcv_ops()
     admit_missing_ops()  # looks for the stub that ensure_mmcv_ops leaves
     # from here on independent of each other: patches of single functions and tables
+    say_variables_once()
     name_channel_conversion()
     read_checkpoints_safely()
     find_checkpoints_by_looking()

@@ -36,6 +36,26 @@ def silence_binary_advice() -> None:
         warnings.filterwarnings('ignore', message=text)
 
 
+def say_variables_once() -> None:
+    """Let mmengine say once per process which environment variable fills a place of a config, and
+    not again for each file and each reading: a suite reads dozens of configs.
+    """
+    from mmengine.config import config as library
+    original, said = library.print_log, set()
+    if getattr(original, 'says_variables_once', False):  # the mark set below: replaced already
+        return
+
+    def print_log(message: Any, *args: Any, **kwargs: Any) -> None:
+        """mmengine's, which leaves out what has been said of a variable."""
+        about_variable = str(message).startswith('Using env variable')
+        if not about_variable or message not in said:
+            said.update([message] if about_variable else [])
+            original(message, *args, **kwargs)
+
+    vars(print_log)['says_variables_once'] = True
+    library.print_log = print_log
+
+
 def name_channel_conversion() -> None:
     """Let the forks' segmentation preprocessor say in ``channel_conversion`` whether it swaps
     channels, as the originals' does: it has mmengine's private ``_channel_conversion`` only.

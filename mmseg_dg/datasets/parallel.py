@@ -42,7 +42,7 @@ def _start(function: Callable[[Bounds], Any]) -> None:
     """
     global _function
     import cv2
-    cv2.setNumThreads(0)
+    cv2.setNumThreads(0)  # 0: work in the calling thread
     _function = function
 
 

@@ -181,13 +181,14 @@ class StoredViews:
         return int(candidates[derive_seed(request.seed, 'cached view') % len(candidates)])
 
     def sample(self, request: SampleRequest) -> dict:
-        """What the pipeline would give for a request, its pixels encoded: the view of
-        :meth:`view_of`.
+        """One of the stored views of the requested image (:meth:`view_of`), as the pipeline would
+        give it, but encoded.
 
         Returns:
             ``inputs``: :class:`EncodedImages` of one image, with the stored variants;
-            ``data_samples``: ``gt_sem_seg`` int64, ``valid_pseudo_mask`` and ``mixed_label`` (of
-            the variant ``mixed``), each (1, H, W), those of them that were stored.
+            ``data_samples``: ``gt_sem_seg`` int64, ``valid_pseudo_mask`` bool and ``mixed_label``
+            uint8 (of the variant ``mixed``; widened when it is used), each (1, H, W), those of
+            them that were stored.
         """
         view = self.view_of(request)
         row = request.index * self.views + view

@@ -65,8 +65,8 @@ class MethodDistributedWrapper(nn.Module):
     # ------------------------------------------------------------------ communication
     @torch.no_grad()
     def broadcast_state(self) -> None:
-        """Give every process the parameters and buffers of process 0; done once, after weights are
-        loaded.
+        """Give every process the parameters and buffers of process 0; done once, in the first step,
+        when weights are loaded.
         """
         for tensor in [*self.module.parameters(), *self.module.buffers()]:
             broadcast(tensor.data)

@@ -235,7 +235,7 @@ class ConfusionMatrixMetric(BaseMetric):
         rank, world_size = get_dist_info()
         # this rank's images: numbers rank, rank + world_size, ...
         share = max(0, ceil_div(size - rank, world_size))
-        surplus = self._count - share
+        surplus = self._count - share  # negative: images are missing, which is said below
         if surplus > 1:
             raise ValueError(
                 f'process {rank} of {world_size} scored {self._count} images, its share of a '

@@ -154,9 +154,13 @@ class LabelFreeMetric(BaseMetric):
         self.use_model(method_of(runner), step)
 
     def use_model(self, model: Any, step: Callable[[dict], Sequence]) -> None:
-        """Take a network without a run (see :meth:`use_run`); a prior that names a training stream
-        is then not available.
+        """Take the network to predict with.
+
+        :meth:`use_run` calls it for a run. Called alone, without a run, nobody counts the classes
+        of a training stream: a prior must then be given as numbers.
         """
+        # the wrapper of test-time augmentation hides the method, whose evaluated network would be
+        # exchanged for a comparison with the teacher
         if isinstance(model, BaseTTAModel) and (self.flip or self.teacher):
             raise ValueError(
                 'LabelFreeMetric: test-time augmentation mirrors the images itself: set '

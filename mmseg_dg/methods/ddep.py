@@ -60,7 +60,7 @@ class NoiseHead(nn.Module):
             decoder that ends at stride 4 needs to predict noise of single pixels (our extension,
             not in the paper); what reaches beyond an image whose size is no multiple of the stride
             is cut off, because resizing would mix the noise of neighbors.
-        stride: Of the features, for ``pixel_shuffle``.
+        stride: Of the features, for ``pixel_shuffle``; ignored with ``bilinear``.
 
     Raises:
         ValueError: Unknown option; on the first image, a stride that is not the decoder's.

@@ -287,9 +287,10 @@ class SemiSupervised(LabeledUnlabeled):
         assert own is not None  # an earlier pass has left them
         if not self.pastes(draws):
             return [own] * self.num_views
-        if mix is None or not self.reads_mix_stream:
+        if not self.reads_mix_stream:
             # the batch in reverse order, as strong_batch pastes its images
             mix = PseudoLabels(*(x.flip(0) for x in own))
+        assert mix is not None  # an earlier pass has left those of the mix stream
         return [
             PseudoLabels(*(paste_boxes(a, b, boxes) for a, b in zip(own, mix)))
             for boxes in draws.boxes

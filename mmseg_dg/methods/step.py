@@ -147,7 +147,8 @@ def _micro_batches(data: Any, draws: Any) -> list[tuple[dict, Any]]:
 def _run_passes(method: Any, batch: dict, draws: Any, number: int, context: StepContext,
                 optim_wrapper: OptimWrapper, values: _StepValues, check: StepCheck,
                 on_backward: Optional[OnBackward]) -> None:
-    """All passes of micro-batch ``number``; the state they share is let go at the end.
+    """All passes of micro-batch ``number``. They share one state, which only the step's record
+    outlives (where a hook wants one).
 
     Args:
         method, context, optim_wrapper, on_backward: As of :func:`run_step`.
@@ -155,7 +156,8 @@ def _run_passes(method: Any, batch: dict, draws: Any, number: int, context: Step
         draws: Recorded ones, or None to draw them here.
         number: Of the micro-batch, from 0; the first one alone is recorded for hooks.
         values: Gets losses and logs of every pass.
-        check: Is told the losses of every pass, and whether gradients are finite after it.
+        check: Is shown every pass: notes its losses and, after a backward, looks whether the
+            gradients are finite.
     """
     if draws is None:
         draws = method.draw_step(batch, StepGenerator(context.derive('draws', number)))
@@ -167,6 +169,7 @@ def _run_passes(method: Any, batch: dict, draws: Any, number: int, context: Step
         if learned and on_backward is not None:
             on_backward(step_pass.name)
     if number == 0 and method.recorder.wanted:
+        # taken_draws: with what passes chose themselves, so that a replay can be given it
         method.recorder.record = StepRecord(batch, method.taken_draws(draws, state), state)
 
 

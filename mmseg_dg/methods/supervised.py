@@ -243,7 +243,7 @@ class Supervised(AlignmentMixin, BaseMethod):
         """Training mode; the frozen encoder of the feature distance stays in evaluation mode."""
         super().train(mode)
         if self.imnet is not None:  # ``super().train`` has put it into training mode, too
-            nn.Module.eval(self.imnet)
+            self.imnet.eval()
         return self
 
     def init_weights(self) -> None:

@@ -123,6 +123,7 @@ def _scale_saturation(image: Tensor, factor: float) -> Tensor:
 def _shift_hue(image: Tensor, turns: float) -> Tensor:
     """RGB (..., 3, H, W) with the hue moved by ``turns`` around the circle of colors."""
     hue, saturation, value = rgb_to_hsv(image).unbind(-3)
+    # fmod, as kornia: hsv_to_rgb takes a negative hue, too
     hue = torch.fmod(hue + 2 * math.pi * turns, 2 * math.pi)
     return hsv_to_rgb(torch.stack((hue, saturation, value), -3))
 

@@ -209,7 +209,7 @@ def stand_ins() -> list:
         (empty_bytes, 'builtins.bytes'),
         (ArrayClass, 'numpy.ndarray'),
         (PlainDtype, 'numpy.dtype'),
-        # the last only so that torch lets it take its state
+        # under its own name, which no file has: torch lets only listed classes take a state
         (PlainArray, f'{__name__}.PlainArray')
     ]
     # written under numpy 1 and numpy 2

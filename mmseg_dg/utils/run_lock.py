@@ -244,8 +244,8 @@ class RunLock:
                                   'or its lock was deleted: this run writes no more into it')
 
     def release(self) -> None:
-        """Give the folder free; a lock that is another's by now stays."""
-        self._ended.set()
+        """Free the folder; a lock that is another's by now stays."""
+        self._ended.set()  # in a forked process only its own copy, which nobody waits for
         if os.getpid() != self._process:
             return  # a forked process: the lock is its parent's
         if self.mine is not None and _read(str(self.path)) == self.mine:
@@ -276,7 +276,7 @@ def current_lock(folder: Union[str, Path]) -> Optional[RunLock]:
 
 
 def release(folder: Union[str, Path]) -> None:
-    """Give a work dir free, if this process holds it."""
+    """Free a work dir, if this process holds it."""
     lock = _HELD.pop(os.path.realpath(folder), None)
     if lock is not None:
         lock.release()

@@ -77,8 +77,9 @@ def read_tensors(path: Path) -> StateDict:
     without executing anything in it.
 
     Raises:
-        Problem: No such file, not a checkpoint, one that needs more than data types, or a state
-            dict with anything but tensors. The message does not name the file: the caller does.
+        Problem: No such file, not a checkpoint, one that holds more than tensors and plain values,
+            or a state dict with anything but tensors, or with nothing. The message does not name
+            the file: the caller does.
     """
     if not path.is_file():
         raise Problem('there is no such file')
@@ -88,7 +89,8 @@ def read_tensors(path: Path) -> StateDict:
         raise Problem(str(error).removeprefix(f'{path}: ')) from error
     state = content.get('state_dict', content) if isinstance(content, Mapping) else content
     if not isinstance(state, Mapping) or not state:
-        raise Problem(f'holds {type(state).__name__}, not named tensors. {ACCEPTED}')
+        what = 'an empty state dict' if isinstance(state, Mapping) else type(state).__name__
+        raise Problem(f'holds {what}, not named tensors. {ACCEPTED}')
     other = [
         str(k) for k, v in state.items() if not isinstance(v, Tensor) or not isinstance(k, str)
     ]

@@ -68,7 +68,8 @@ def export_segmentor(checkpoint: Union[str, Path], target: Union[str, Path],
     config).
 
     Args:
-        checkpoint: Written by a run of this package; or a plain segmentor, which gets a config.
+        checkpoint: Written by a run of this package, or the state dict of a plain segmentor, to
+            which the file that is written adds an inference config.
         target: File to write, ending in ``.pth``.
         config: That of the run; None: the only config file beside the checkpoint (mmengine puts it
             there).
@@ -85,11 +86,13 @@ def export_segmentor(checkpoint: Union[str, Path], target: Union[str, Path],
         raise FileNotFoundError(f'no checkpoint at {checkpoint}')
     if target.suffix != '.pth' or target.resolve() == checkpoint.resolve():
         raise ValueError(f'{target}: name another file than the checkpoint, ending in .pth')
+    # a copy: load_network takes pretrained files out of it
     cfg = copy.deepcopy(config) if isinstance(config, Config) else read_config_file(
         config or _beside(checkpoint))
     name, module, meta = load_network(cfg, checkpoint, network)
     inference, own_parts = inference_config(cfg)
     target.parent.mkdir(parents=True, exist_ok=True)
+    # clones: tensors that share memory would each be written whole
     state = {key: value.detach().cpu().clone() for key, value in module.state_dict().items()}
     torch.save(dict(state_dict=state, meta=dict(dataset_meta=_dataset_meta(meta))), target)
     inference.dump(target.with_suffix('.py'))

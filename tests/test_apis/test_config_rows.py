@@ -208,3 +208,10 @@ def test_entries_of_lists_are_dropped_and_replaced(config, folder):
     (folder / 'ablations.yml').write_text(TABLE + rows)
     assert load_config(config, 'lists').hooks == [dict(type='Y', beta=0.9)]
     assert load_config(config, 'parts').hooks == [dict(type='X'), dict(head=dict(type='D', depth=9))]
+
+
+@pytest.mark.parametrize('text', ['- some\n', '7: {rows: {}}\n', 'word\n'])
+def test_a_file_without_names_of_configs_is_refused(config, folder, text):
+    (folder / 'ablations.yml').write_text(text)
+    with pytest.raises(ValueError, match='ablations.yml: it must hold names of configs'):
+        load_config(config, 'tau0.07')

@@ -237,3 +237,12 @@ def test_early_stopping_keeps_the_hooks_of_the_recipe(sets, tmp_path):
     hooks = Config.fromfile(tmp_path / 'config.py').custom_hooks
     assert [hook.type for hook in hooks] == ['EMAUpdateHook', 'TrainingPicturesHook', 'EarlyStoppingHook']
     assert hooks[-1].patience == 4
+
+
+def test_what_a_config_file_holds_can_be_read_back():
+    """Also a path or a dict below keys that are no names of arguments."""
+    from pathlib import Path
+
+    from mmseg_dg.apis.config_text import _literal
+    value = {0: Path('a/b'), 'x-y': dict(type='A', size=(1, )), 'empty': {}, 'class': [Path('c')]}
+    assert eval(_literal(value)) == {0: 'a/b', 'x-y': dict(type='A', size=(1, )), 'empty': {}, 'class': ['c']}

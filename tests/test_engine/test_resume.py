@@ -1,5 +1,6 @@
 """A run that stops and resumes ends bit-identical to one that does not."""
 import copy
+from pathlib import Path
 
 import pytest
 import torch
@@ -203,3 +204,28 @@ def test_weights_alone_are_resumed_without_schedules(schedules):
 
     from mmseg_dg.engine.hooks.resuming import finish_weights_only
     finish_weights_only(SimpleNamespace(iter=3, param_schedulers=schedules))
+
+
+def test_going_on_under_other_settings_is_said(tiny_config, run_config, tmp_path):
+    """Not what a start decides (folder, resume), and nothing where nothing changed."""
+
+    def log(**changes):
+        cfg = tiny_config('Supervised', work_dir='part')
+        cfg.resume = True
+        cfg.merge_from_dict(changes)
+        runner = run_config(cfg)
+        return Path(runner.log_dir, f'{runner.timestamp}.log').read_text()
+
+    cfg = tiny_config('Supervised', work_dir='part')
+    run_config(_stopping_after(cfg, 2))
+    said = log(**{'optim_wrapper.optimizer.lr': 0.07, 'train_cfg.max_iters': 3})
+    line = next(line for line in said.splitlines() if 'resumed under other settings' in line)
+    assert '+lr=0.07' in line.replace(' ', '') and '+max_iters=3' in line and 'work_dir' not in line
+
+
+def test_changed_lines():
+    from mmseg_dg.engine.hooks.resuming import changed_lines
+    before = "a = 1\nmodel = dict(\n    type='A',\n    size=3)\nresume = False\nwork_dir = 'x'\n"
+    now = "model = dict(\n    type='A',\n    size=4)\na = 1\nresume = True\nwork_dir = 'y'\n"
+    assert changed_lines(before, now) == ['-size=3)', '+size=4)']
+    assert changed_lines(now, now) == changed_lines(None, now) == []

@@ -89,3 +89,19 @@ def test_a_mistake_under_mim_is_one_message(tmp_path):
     assert 'Traceback' not in done.stderr, done.stderr
     assert 'not_here.pth' in done.stderr and done.stderr.count('error') == 1
     assert not (tmp_path / 'work_dirs').exists(), 'found before anything is built or written'
+
+
+def test_a_variable_of_the_environment_is_named_once(tmp_path, monkeypatch):
+    from mmengine.config import Config
+    from mmengine.config import config as library
+    monkeypatch.setenv('SOME_FOLDER', 'here')
+    (tmp_path / 'a.py').write_text("a = '{{$SOME_FOLDER:there}}'\n")
+    said = []
+    inner = library.print_log.__closure__
+    original = next(cell for cell in inner if callable(cell.cell_contents))
+    monkeypatch.setattr(original, 'cell_contents', lambda text, **kwargs: said.append(text))
+    assert [Config.fromfile(str(tmp_path / 'a.py')).a for _ in range(3)] == ['here'] * 3
+    assert len(said) == 1 and 'SOME_FOLDER' in said[0]
+    library.print_log('anything else')
+    library.print_log('anything else')
+    assert said[1:] == ['anything else'] * 2

@@ -281,7 +281,7 @@ def cost_blocks(suite: Suite, rows: Rows) -> list[Block]:
 def _made_with(rows: Rows) -> str:
     """A sentence with commits and versions of all rows; several where they differ."""
     all_rows = [row for by_seed in rows.values() for row in by_seed.values()]
-    commits = sorted({row['commit'] or 'an installed package' for row in all_rows})
+    commits = sorted({row['commit'] or 'unknown (an installed package)' for row in all_rows})
     versions: dict[str, set] = {}  # name of a library -> versions
     for row in all_rows:
         for name, version in row['versions'].items():

@@ -150,11 +150,14 @@ class CacheEntry:
         return None
 
     def write(self, counts: np.ndarray) -> str:
-        """Write both files, each in one step, the counts first; returns the path of the counts."""
+        """Write both files, each in one step; returns the path of the counts.
+
+        The counts come first, because the ``.json`` vouches for them.
+        """
         folder = osp.dirname(self.writes)
         os.makedirs(folder, exist_ok=True)
         with written_whole(f'{self.writes}.npy', durable=False) as part, open(part, 'wb') as file:
-            np.save(file, counts)
+            np.save(file, counts)  # a file, as np.save adds .npy to other names
         meta = dict(fingerprint=self.fingerprint, data=self.note, images=self.shape[0],
                     classes=self.shape[1])
         with written_whole(f'{self.writes}.json', durable=False) as part:

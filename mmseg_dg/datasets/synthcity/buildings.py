@@ -108,8 +108,8 @@ def _shop(stage: Stage, side: int, x: float, z0: float, z1: float, glass: Color)
         glass: BGR of the window by day.
     """
     canvas, dice, bend = stage.canvas, stage.dice, stage.street.bend
-    normal, sign = (-float(side), 0.0, 0.0), (dice.uniform(30, 220), dice.uniform(30, 220),
-                                              dice.uniform(30, 220))
+    normal = (-float(side), 0.0, 0.0)
+    sign_color = (dice.uniform(30, 220), dice.uniform(30, 220), dice.uniform(30, 220))
 
     def strip(inset: float, y0: float, y1: float, out: float) -> list:
         """Corners of a band along the facade from height ``y0`` to ``y1``, ``inset`` meters from
@@ -123,14 +123,16 @@ def _shop(stage: Stage, side: int, x: float, z0: float, z1: float, glass: Color)
     window = canvas.texture(SHOP, 0.0, 1.0, dice.uniform(0, 99), dice.uniform(1.5, 3))
     inside = dice.tint((150, 200, 230), 0.5, 1.0, 15) if stage.dark else glass
     canvas.polygon(strip(0.4, 0.5, 2.4, 0.03), inside, BUILDING, normal, window, glows=stage.dark)
-    canvas.polygon(strip(0.2, 2.45, 3.2, 0.06), sign, BUILDING, normal)
+    canvas.polygon(strip(0.2, 2.45, 3.2, 0.06), sign_color, BUILDING, normal)
     if dice.chance(0.5):
+        # direction along z, meters of a bright and a dark stripe together
         awning = canvas.texture(AWNING, 0.0, 1.0, dice.uniform(0.5, 1.0))
         a, b = z0 + 0.4, z1 - 0.4
         xa, xb = bend(x, a), bend(x, b)
+        # its slope, and the front edge that hangs down
         canvas.polygon([(xa, 2.6, a), (xb, 2.6, b), (xb - side * 1.2, 2.1, b),
-                        (xa - side * 1.2, 2.1, a)], scaled(sign, 0.9), BUILDING, (0.0, 1.0, 0.0),
-                       awning)
+                        (xa - side * 1.2, 2.1, a)], scaled(sign_color, 0.9), BUILDING,
+                       (0.0, 1.0, 0.0), awning)
         canvas.polygon([(xa - side * 1.2, 2.1, a), (xb - side * 1.2, 2.1, b),
-                        (xb - side * 1.2, 1.9, b), (xa - side * 1.2, 1.9, a)], scaled(sign, 0.7),
-                       BUILDING, normal, awning)
+                        (xb - side * 1.2, 1.9, b), (xa - side * 1.2, 1.9, a)],
+                       scaled(sign_color, 0.7), BUILDING, normal, awning)

@@ -1,4 +1,6 @@
 """What a checkpoint must have for a run to go on from it, and going on from weights alone."""
+import difflib
+import logging
 from typing import Any
 
 from mmseg_dg.datasets.traits import traits
@@ -36,11 +38,53 @@ def prepare_resume(runner: Any, checkpoint: dict, weights_only: bool) -> None:
                               'has none)') + '; optimizer begins afresh')
     else:
         check_complete(checkpoint, name)
+        report_changes(runner, checkpoint['meta'])
     dataset_meta = traits(runner.train_dataloader.dataset).metainfo or None
     if same_when_plain(dataset_meta, checkpoint['meta'].get('dataset_meta')):
         # The file has plain values (lists for tuples), and mmengine compares pickles: it would say
         # that the dataset differs although the values are the same.
         checkpoint['meta']['dataset_meta'] = dataset_meta
+
+
+def report_changes(runner: Any, meta: dict) -> None:
+    """Warn where a run goes on under other settings than those the checkpoint was written under.
+
+    A longer schedule or another machine's paths are meant; another row of a config is a slip that
+    nothing else would show.
+
+    Args:
+        runner: The runner that resumes.
+        meta: Of the checkpoint; ``cfg`` is the text of its config, as mmengine writes it.
+    """
+    changes = changed_lines(meta.get('cfg'), runner.cfg.pretty_text)
+    if changes:
+        runner.logger.log(
+            logging.WARNING,
+            f'resumed under other settings than the checkpoint was written under ({len(changes)} '
+            f'lines of the config, - then, + now): {"  ".join(changes[:12])}' +
+            ('  ...' if len(changes) > 12 else ''))
+
+
+#: Settings of a start, not of a training: beginnings of lines of a config's text.
+_OF_A_START = ('work_dir', 'resume', 'load_from', 'launcher', 'filename', 'overwrite')
+
+
+def changed_lines(before: Any, now: str) -> list[str]:
+    """Lines of two configs' texts that differ, ``-`` before those that are gone and ``+`` before
+    the new ones; [] where ``before`` is no text.
+    """
+    if not isinstance(before, str):
+        return []
+    old, new = ([
+        line.strip().rstrip(',') for line in text.splitlines() if not line.startswith(_OF_A_START)
+    ] for text in (before, now))
+    changed = [
+        line for line in difflib.unified_diff(old, new, n=0, lineterm='')
+        if line[:1] in '+-' and line[:3] not in ('+++', '---')  # not the heads of the diff
+    ]
+    gone, come = ({line[1:] for line in changed if line[0] == sign} for sign in '-+')
+    both = gone & come  # lines that only moved
+    return [line for line in changed if line[1:] not in both]
 
 
 def follow_new_schedule(runner: Any) -> None:

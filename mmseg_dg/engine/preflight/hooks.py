@@ -81,10 +81,12 @@ def _unfit(hook: Any, runner: Any) -> Any:
 
 
 def _is_custom(hook: Any, runner: Any) -> bool:
-    """Whether the hook comes from ``custom_hooks``: a hook of its class is listed there."""
-    return any(
-        config.get('type') == type(hook).__name__
-        for config in runner.cfg.get('custom_hooks') or ())
+    """Whether the hook comes from ``custom_hooks``: a hook of its class is listed there, by name
+    (perhaps with a scope, ``mmseg_dg.NAME``) or as the class itself.
+    """
+    kind = type(hook)
+    types = [config.get('type') for config in runner.cfg.get('custom_hooks') or ()]
+    return any(given is kind or str(given).rpartition('.')[2] == kind.__name__ for given in types)
 
 
 def _mended_list(runner: Any, method: Any, needed: list[str], unfit: dict[int,

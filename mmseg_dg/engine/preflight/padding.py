@@ -9,8 +9,8 @@ from mmseg_dg.datasets.padding import MOST_PADDING, padding_of
 
 
 def warn_padding(loaders: Any) -> None:
-    """Say in the log of which streams padding fills more than a third of the crops, and which crop
-    would not.
+    """Warn of each stream whose crops are padding by more than a third, with a crop that its images
+    fill.
 
     Args:
         loaders: ``{stream: loader}``.

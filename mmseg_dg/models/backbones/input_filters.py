@@ -14,6 +14,8 @@ def adapt_input_filters(weight: Tensor, channels: int, how: str = 'zeros') -> Te
       ``file_channels / channels``, which keeps the size of the response where the channels look
       alike.
 
+    Both rules are ours: no paper states one.
+
     Args:
         weight: (out, file_channels, k, k), of a file: red, green and blue.
         channels: Of the network; the first ``file_channels`` of them are those of the file.
@@ -23,8 +25,7 @@ def adapt_input_filters(weight: Tensor, channels: int, how: str = 'zeros') -> Te
         (out, channels, k, k), same type.
 
     Raises:
-        ValueError: Fewer channels than the filters have, or an unknown ``how``. (Ours; no paper
-            states a rule.)
+        ValueError: Fewer channels than the filters have, or an unknown ``how``.
     """
     file_channels = weight.shape[1]
     if channels < file_channels:

@@ -24,7 +24,7 @@ class StemMobileNetV2(MobileNetV2):
         """
         stem = self.conv1(x)
         x, levels = stem, [stem]
-        for i, name in enumerate(self.layers):
+        for i, name in enumerate(self.layers):  # names of modules, mmseg's way
             x = self.get_submodule(name)(x)
             if i in self.out_indices:
                 levels.append(x)

@@ -67,11 +67,12 @@ class StyleHallucination(nn.Module):
         Raises:
             ValueError: Another shape.
         """
-        for name, values, buffer in (('mean', mean, self.proto_mean), ('std', std, self.proto_std)):
-            if values.shape != buffer.shape:
+        for name, values in (('mean', mean), ('std', std)):
+            if values.shape != self.proto_mean.shape:  # both buffers have one shape
                 raise ValueError(f'prototypes: {name} has shape {tuple(values.shape)}, expected '
-                                 f'{tuple(buffer.shape)}')
-            buffer.copy_(values)
+                                 f'{tuple(self.proto_mean.shape)}')
+        self.proto_mean.copy_(mean)
+        self.proto_std.copy_(std)
         self._known_ready = False
 
     def draw_weights(self, count: int) -> Tensor:

@@ -89,8 +89,8 @@ class DAFormerHead(FusedFeatureHead):
         use_fast_convolutions(self)
 
     def fused_features(self, inputs: Sequence[Tensor]) -> Tensor:
-        """(B, channels, H, W) features before dropout and classifier, at the size of the first
-        level used.
+        """All maps of the encoder (B, C_i, h_i, w_i), of which ``in_index`` are used -> features
+        before dropout and classifier, (B, channels, h, w) at the size of the first level used.
         """
         # the memory layout that is fastest where the maps are (CPU: channels-last); same values
         maps = [cpu_layout(x) for x in self._transform_inputs(inputs)]

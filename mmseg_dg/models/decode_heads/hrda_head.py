@@ -195,7 +195,7 @@ class HRDAHead(BaseModule):
 
     def _check_size(self, logits: Tensor, size: tuple[int, int]) -> None:
         """Refuse (ValueError) logits (B, C, h, w) whose h and w are not ``size``, the (height,
-        width) in pixels, divided by the output stride.
+        width) in pixels, divided by the output stride and rounded down.
         """
         grid, stride = tuple(logits.shape[-2:]), self.output_stride
         if grid != tuple(int(side / stride) for side in size):

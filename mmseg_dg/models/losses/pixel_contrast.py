@@ -130,20 +130,20 @@ class PixelContrast(nn.Module):
         contrast = partial(pair_contrast, confidence=trust, temperature=self.temperature,
                            block_size=self.block_size)
         if len(pass_images.views) == 1:
-            rows = self._rows(pass_images.views[0].features)[keep]
-            return contrast(rows, rows, labels[keep])
+            vectors = self._vectors(pass_images.views[0].features)[keep]
+            return contrast(vectors, vectors, labels[keep])
         # two resolutions: a contrast within the context, weighted by W, and one of the context with
-        # the detail, weighted by 1 - W (complement)
+        # the detail, weighted by 1 - W (complement), which is 1 outside the crop, as in CLUDA
         context, detail = self._canvases(pass_images)
         detail_grid = context.shape[-2:]
-        context, detail = self._rows(context)[keep], self._rows(detail)[keep]
+        context, detail = self._vectors(context)[keep], self._vectors(detail)[keep]
         learned, inside = self._weights(pass_images, labels, detail_grid)
         weights = ((learned * inside)[keep], learned[keep])  # W_ij = rows_i * columns_j
         same = contrast(context, context, labels[keep], weights)
         other = contrast(context, detail, labels[keep], weights, complement=True)
         return 0.5 * (same + other)
 
-    def _rows(self, features: Tensor) -> Tensor:
+    def _vectors(self, features: Tensor) -> Tensor:
         """(B, D, h, w) -> unit vectors (B * resolution ** 2, D)."""
         maps = resized(at_least_float32(features), self.resolution)
         # (B, D, s, s) -> (B, s * s, D) -> (B * s * s, D)
@@ -159,7 +159,8 @@ class PixelContrast(nn.Module):
         height, width = pass_images.labels.shape[-2:]
         if boxes is None:
             boxes = [(0, height, 0, width)] * len(detail)
-        # pixels of the image per place of the detail map
+        # pixels of the image per place of the detail map; all boxes have one size, and both axes
+        # one stride
         stride = (boxes[0][1] - boxes[0][0]) / detail.shape[-2]
         size = (int(height / stride), int(width / stride))
         placed = []

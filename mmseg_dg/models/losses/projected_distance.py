@@ -85,9 +85,7 @@ class ProjectedFeatureDistance(nn.Module):
     def train(self, mode: bool = True) -> 'ProjectedFeatureDistance':
         """Training mode of the projection; the frozen encoder stays in evaluation mode."""
         super().train(mode)
-        # after super(), which sets the encoder's mode, too; the result is not used, because mmseg's
-        # backbones give None
-        nn.Module.eval(self.encoder)
+        self.encoder.eval()  # after super(), which sets the encoder's mode, too
         return self
 
     @torch.no_grad()
