@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from mmseg_dg.apis import load_model
 from mmseg_dg.apis.label_first import Ranked, rank_images, write_lists
@@ -21,6 +22,12 @@ def test_regions_by_hand():
     assert first.impurity == pytest.approx(1) and first.uncertainty == pytest.approx(quarter)
     assert first.score == pytest.approx(quarter)
     assert second.box == (0, 2, 2, 4) and second.classes == (0, ) and second.score == pytest.approx(0, abs=1e-12)
+
+
+def test_classes_of_a_region_come_by_falling_number_of_pixels():
+    ids = torch.tensor([[2, 2, 2], [0, 0, 3], [4, 4, 4]])
+    region, = score_regions(F.one_hot(ids, 5).permute(2, 0, 1).double() * 9, 3)
+    assert region.classes == (2, 4, 0, 3), 'equal numbers by id, absent classes not at all'
 
 
 def test_regions_cover_an_image_they_do_not_divide():

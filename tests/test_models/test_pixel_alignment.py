@@ -328,3 +328,12 @@ def test_maps_that_do_not_fit_are_named():
         term([entry, images_of(0, detail=True)])
     with pytest.raises(ValueError, match=r'they have \[2, 3\] images'):
         term([entry, images_of(0, batch=3)])
+
+
+def test_the_partition_does_not_reach_the_classifier():
+    """Entropies choose pixels and prototypes; no gradient of the term goes to logits."""
+    entry = images_of(detail=True)
+    views = [view._replace(logits=view.logits.requires_grad_()) for view in entry.views]
+    parts = PixelAlignment().divide(entry._replace(views=views), 0.2)
+    assert len(parts) == 2 and not any(part.entropy.requires_grad for part in parts)
+    assert all(part.features.requires_grad for part in parts)

@@ -216,7 +216,9 @@ def test_selection_by_mean_of_one_resolution_and_unknown():
     both = candidates[0].vectors[0, :2] + candidates[1].vectors[0, :2]
     torch.testing.assert_close(chosen.vectors[0, :2], F.normalize(both, dim=-1))
     torch.testing.assert_close(chosen.vectors[0, 2], candidates[1].vectors[0, 2])
-    assert not chosen.present[0, 3]
+    assert chosen.present.tolist() == [[True, True, True, False]]
+    # (0.1 + 0.3) / 2, (0.5 + 0.2) / 2, of the only one that has the class, of none
+    torch.testing.assert_close(chosen.entropy, torch.tensor([[0.2, 0.35, 0.9, 0.]]))
     assert select_prototypes(candidates[:1], 'hr') is candidates[0], 'one resolution leaves nothing to select'
     with pytest.raises(ValueError, match="unknown selection 'best'"):
         select_prototypes(candidates, 'best')
