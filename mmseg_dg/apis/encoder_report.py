@@ -50,19 +50,22 @@ def encoder_report(cfg: Config, folder: Path, domain: str, images: int = IMAGES)
         cfg: The run's config.
         folder: Its work dir; the newest ``iter_N.pth`` is taken.
         domain: Validation domain whose images and labels the probe sees.
-        images: See :func:`probe`.
+        images: How many the probe learns from; as many more judge it (fewer where the domain has
+            fewer).
 
     Returns:
         ``encoder_distance`` (:func:`distance`), ``probe`` (mIoU in percent, of the trained
         encoder), ``probe_of_start`` (of the weights it began with), each None where it cannot be
-        had, and ``encoder_note``, which says why; '' where nothing is lacking.
+        had, and ``encoder_note``, which says why, also the text of an error (none is raised); ''
+        where nothing is lacking.
     """
     found: dict[str, Any] = dict(encoder_distance=None, probe=None, probe_of_start=None,
                                  encoder_note='')
     try:
         with _quiet():
             _fill(found, cfg, folder, domain, images)
-    # of any part: a row without these numbers is better than none after hours of training
+    # whatever fails: the leaderboard's row of a long training is kept without these numbers rather
+    # than lost; what was found before stays
     except Exception as error:
         found['encoder_note'] = f'{type(error).__name__}: {str(error)[:200]}'
         print_log(f'{folder}: no report on its encoder: {found["encoder_note"]}', logger='current')

@@ -56,9 +56,12 @@ class LabelFreeTable:
         rows = [dict(row) for row in self.metric.image_scores]
         for row in rows:
             row['image'] = row.pop('img_path')
-        everything = dict(image='all', **self.metric.evaluate(self.images))
+        # ``evaluate`` puts a prefix before its keys, the rows of images have none
+        start = f'{self.metric.prefix}/' if self.metric.prefix else ''
+        scores = self.metric.evaluate(self.images)
+        everything = dict(image='all', **{k.removeprefix(start): v for k, v in scores.items()})
         with written_whole(path) as part, open(part, 'w', newline='', encoding='utf-8') as file:
-            # some scores are of all images only: their cells are empty in the rows of images
+            # an image of fewer than three pixels has no density: that cell stays empty
             writer = csv.DictWriter(file, list(everything), restval='')
             writer.writeheader()
             writer.writerows([*rows, everything])

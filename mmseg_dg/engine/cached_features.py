@@ -168,6 +168,8 @@ class CachedFeatures:
         root = (Path(user_cache(), 'features')
                 if self.folder is None else Path(self.folder).expanduser())
         recipe = dict(encoder_recipe(method, network), format=_FORMAT)
+        # without ``precision``: these maps are kept as the encoder gives them; through JSON, as the
+        # recipes of streams, where plain values have one text
         return root / 'validation' / fingerprint(json.loads(json.dumps(recipe, default=str)))
 
     def _keep_validation_maps(self, method: Any, network: Mapping) -> None:

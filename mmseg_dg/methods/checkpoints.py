@@ -217,8 +217,9 @@ def _inner(key: str) -> str:
     for prefix in ('student.', 'teacher.module.', 'decoder.module.', 'encoder.module.'):
         if key.startswith(prefix):
             return key[len(prefix):]
-    return key.replace('decoder_init.', 'decode_head.',
-                       1) if key.startswith('decoder_init.') else key
+    if key.startswith('decoder_init.'):
+        return key.replace('decoder_init.', 'decode_head.', 1)
+    return key
 
 
 def _follows_classes(theirs: tuple, mine: tuple, sizes: set[tuple[int, int]]) -> bool:

@@ -94,8 +94,9 @@ class FixMatch(AlignmentMixin, SemiSupervised):
 
     def _labeled_pass(self, batch: dict[str, dict], draws: SemiDraws,
                       state: StepState) -> PassResult:
-        """Labeled and weak images through the student in one batch: the supervised loss L_x, and
-        the pseudo-labels of the weak views, left in ``state``.
+        """Labeled and weak images through the student in one batch: the supervised loss L_x, with
+        it the alignment term and the loss of dropped features where these are on, and the
+        pseudo-labels of the weak views, left in ``state``.
         """
         labeled, weak = batch[self.labeled_stream], batch[self.unlabeled_stream]['inputs']
         labels = stack_labels(labeled['data_samples'], self.labeled_stream)
@@ -111,6 +112,8 @@ class FixMatch(AlignmentMixin, SemiSupervised):
         weak_logits = main_logits(decoded.logits)[len(labels):]
         pseudo = self._own_pseudo_labels(batch, weak_logits.detach(), weak)
         share = self.remember(pseudo, state)  # a PassResult without loss: only a share for the log
+        # ahead: a term of pair 'recompute' alone calls it, since it needs the strong views' pixels
+        # now; they pass the student once more, without a graph, and need ``remember`` before
         aligned = self.align_images(state, [seen], pass_follows=self.num_views > 0,
                                     seed=draws.alignment_seed,
                                     ahead=lambda: self._strong_ahead(batch, draws, state))

@@ -40,7 +40,8 @@ def draw_kept_blocks(batch_size: int, image_size: tuple[int, int], block_size: i
 
 
 def enlarge_blocks(kept: Tensor, image_size: tuple[int, int]) -> Tensor:
-    """Blocks as a mask of pixels, each pixel that of its block (nearest neighbor).
+    """Blocks as a mask of pixels, each pixel with the value of its block (nearest
+    neighbor).
 
     Args:
         kept: bool (B, 1, h, w), True = visible.

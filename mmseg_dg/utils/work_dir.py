@@ -76,8 +76,8 @@ def write_pointer(folder: Union[str, Path], checkpoint: Union[str, Path]) -> Non
 def read_pointer(folder: Union[str, Path]) -> Optional[Path]:
     """The checkpoint in this folder that ``last_checkpoint`` names; None without one.
 
-    Only the name counts: pointers of earlier versions hold a path, which is that of another folder
-    after a copy.
+    Only the name counts: a pointer may hold a path (of earlier versions, or to the checkpoint
+    hook's ``out_dir``), which after a copy is that of another folder.
     """
     try:
         text = (Path(folder) / POINTER).read_text(encoding='utf-8').strip()

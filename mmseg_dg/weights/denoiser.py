@@ -93,7 +93,7 @@ def _check_normalization(state: Mapping[str, Tensor], preprocessor: Optional[nn.
     in any stream.
 
     Compared are the preprocessor's buffers ``mean`` and ``std`` and DDeP's ``encoder_mean`` and
-    ``encoder_std``; where one side lacks a number, nothing is compared.
+    ``encoder_std``; where one side lacks a mean or std, it is not compared.
 
     Args:
         state: Tensors of the DDeP checkpoint.
@@ -114,7 +114,7 @@ def _check_normalization(state: Mapping[str, Tensor], preprocessor: Optional[nn.
                 continue
             # (1, 3, 1, 1) and (3, 1, 1) -> (3,)
             theirs, ours = (v.detach().flatten().cpu().float() for v in (theirs, ours))
-            if not torch.allclose(theirs, ours, atol=1e-3):
+            if theirs.shape != ours.shape or not torch.allclose(theirs, ours, atol=1e-3):
                 raise ValueError(
                     f'{path} was trained with encoder_norm {key} {theirs.tolist()}, but the config '
                     f'has {where}.{key}={ours.tolist()}: pretraining and finetuning must normalize '

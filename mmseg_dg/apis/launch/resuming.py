@@ -95,8 +95,8 @@ def command_to_continue(words: Sequence[str], cfg: Config) -> str:
     for place, word in enumerate(options):
         if skip:
             skip = False
-        # --resume is added anew below; its FILE, if any, is the next word that is no option and not
-        # the config
+        # --resume is added anew below; its FILE, if any, is the next word, if that is an existing
+        # file, no option and not a config
         elif word == '--resume':
             following = options[place + 1] if place + 1 < len(options) else '-'
             skip = (not following.startswith('-') and following != cfg.filename
@@ -105,11 +105,12 @@ def command_to_continue(words: Sequence[str], cfg: Config) -> str:
             ('--resume=', '--launcher=', '--local-rank', '--local_rank')):
             skip = word == '--launcher'
             kept += [] if skip else [word]
-    # the config comes first; --cfg-options takes all words that follow and so stays last
+    # the config comes first, so that --cfg-options, which takes all words up to the next option,
+    # does not take it
     config = next((i for i, word in enumerate(kept) if word.endswith('.py')), 0)
     first = [kept.pop(config)] if kept else []
     # --resume may take the next word as its FILE, and goes in front of an option
-    rest = ['--resume', *kept] if kept and kept[-1:] != ['--cfg-options'] else [*kept, '--resume']
+    rest = ['--resume', *kept]
     tools = Path(words[0]).parent
     # dist_train.sh CONFIG PROCESSES ..., slurm_train.sh PARTITION JOB CONFIG ...
     if cfg.launcher == 'pytorch':

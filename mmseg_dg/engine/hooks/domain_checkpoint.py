@@ -352,7 +352,8 @@ def check_scores(evaluators: Any, key: str) -> None:
         key: ``<domain>/<metric>``, or ``mean/<metric>``, which any domain's metric may compute.
 
     Raises:
-        ValueError: ``key`` is none of the scores that the domain's metrics name.
+        ValueError: A label-free score that none of the domain's metrics names, or a score against
+            labels where all metrics are label-free.
     """
     domain, _, name = key.partition('/')
     metrics = evaluators.metrics if domain == 'mean' else evaluators[domain].metrics

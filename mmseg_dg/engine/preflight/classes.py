@@ -193,7 +193,7 @@ def _of_metrics(validation: Optional[Any]) -> Iterator[tuple[str, Any]]:
     datasets.
     """
     if validation is None or not isinstance(validation.dataloader, NamedLoaders):
-        return
+        return  # another loop, which has no domains
     domains = validation.dataloader
     for name, evaluator in validation.evaluator.items():
         scored = False  # whether a metric of the domain ignores an id
@@ -202,7 +202,7 @@ def _of_metrics(validation: Optional[Any]) -> Iterator[tuple[str, Any]]:
             if value is not None:
                 scored = True
                 yield f'val_evaluator ({name}: {type(metric).__name__}).ignore_index', value
-        if scored:
+        if scored:  # else nothing tells 255 from a class there, and nothing need agree
             for leaf in leaves(domains[name].dataset):
                 yield from _made_255(leaf, f'val_dataloader.{name}.dataset')
 

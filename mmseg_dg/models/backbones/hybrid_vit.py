@@ -31,6 +31,8 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     total = ((size + stride - 1) // stride - 1) * stride + kernel - size
     # with kernel >= stride the total is never negative: no comparison is needed
     if kernel < stride:
+        # a kernel of 1 never needs any; max compares, so other such kernels could not be exported,
+        # and no layer here has one
         total = max(total, 0) if kernel > 1 else 0
     return total // 2, total - total // 2
 

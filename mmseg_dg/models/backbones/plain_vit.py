@@ -321,8 +321,8 @@ class PlainViT(EncoderOptions, BaseModule):
 
     def layer_depth(self, name: str) -> int:
         """How often a layer-wise decay is applied to the learning rate of the parameter ``name``
-        (of this encoder): N - 1 - i in block i of N, N for all else (patches, positions, tokens,
-        final norm).
+        (of this encoder): n - 1 - i in block i of n, n for all else (patches, positions, tokens,
+        and the final norm, which every map that is taken goes through).
         """
         count = len(self.blocks)
         # names are blocks.<block>...
