@@ -393,3 +393,21 @@ def test_the_doctor_knows_folder_fingerprint_and_disk(tiny_config, tmp_path, cap
     assert tool.main([str(file), '--json', '--num-workers', '1']) == 1
     out = capsys.readouterr().out  # this process had a logger before, which the tool cannot turn away
     assert 'weights is' in json.loads(out[out.index('{\n'):])['cached_features'][0]
+
+
+def test_an_ignored_pixel_of_a_pasted_image_stays_the_sources():
+    """255 is the source's ignored pixel, not the target's place: it must not get a pseudo-label."""
+    from mmengine.structures import PixelData
+    from mmseg.structures import SegDataSample
+
+    from mmseg_dg.methods.encoded_mix import FROM_TARGET, mix_encoded_batch
+    from mmseg_dg.ops import EncodedImages
+    sample = SegDataSample()
+    sample.set_data(dict(mixed_label=PixelData(data=torch.tensor([[[255, 3], [FROM_TARGET, 0]]], dtype=torch.uint8))))
+    pasted = EncodedImages([torch.ones(1, 2, 1, 1)], (2, 2))
+    images = EncodedImages([torch.zeros(1, 2, 1, 1)], (2, 2), dict(mixed=pasted))
+    mixed, labels, weight, masks = mix_encoded_batch(
+        dict(), dict(inputs=images, data_samples=[sample]), torch.zeros(1, 2, 2, dtype=torch.long), [],
+        torch.full((1, 2, 2), 7), torch.full((1, 2, 2), 0.25))
+    assert masks.tolist() == [[[True, True], [False, True]]] and mixed is pasted
+    assert labels.tolist() == [[[255, 3], [7, 0]]] and weight.tolist() == [[[1., 1.], [0.25, 1.]]]
