@@ -22,7 +22,7 @@ from typing import Any
 import mmseg_dg  # noqa: F401  prepares the library stack
 from mmseg_dg.apis.demo import DEMOS, DOMAINS, MEAN, Arm
 from mmseg_dg.apis.entry import run_tool
-from mmseg_dg.apis.export import export
+from mmseg_dg.apis.export import export_network
 from mmseg_dg.utils.atomic_files import write_text
 from mmseg_dg.weights.files import sha256_of
 from mmseg_dg.weights.shipped import card as shipped_card
@@ -62,11 +62,12 @@ def store(demo: Path, out: Path) -> Path:
     name = f'city_{method}'
     file = out / f'{name}.safetensors'
     with tempfile.TemporaryDirectory() as folder:
-        exported = export(str(work / arm.config), newest, 'safetensors', folder, name=name)
+        exported = export_network(str(work / arm.config), newest, 'safetensors', folder, name=name)
         from safetensors import safe_open
         with safe_open(str(exported.path), 'pt') as content:
             state = {key: content.get_tensor(key) for key in content.keys()}
             write_safetensors(state, file, content.metadata())
+    file.chmod(0o644)  # safetensors makes files that their owner alone may read
     record = json.loads(max(work.glob('*/run.json')).read_text(encoding='utf-8'))
     lines = max(work.glob('*/*.log')).read_text(encoding='utf-8').splitlines(keepends=True)
     # not the environment, nor settings, which the config has: their paths are of one machine
