@@ -221,8 +221,9 @@ class BaseMethod(BaseModel):
             batch_sizes: Images of each stream per step and process.
 
         Returns:
-            One entry per joint forward pass, ``{its name in a message: (one of its streams, number
-            of images)}``. Here each stream passes alone; a style augmentation doubles the images.
+            One entry per joint forward pass: its name in a message, and as a pair one of its
+            streams and the number of images. Here each stream passes alone; a style augmentation
+            doubles the images.
         """
         return {
             f'stream "{name}" (batch_size={batch_sizes[name]})':

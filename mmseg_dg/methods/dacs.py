@@ -329,8 +329,8 @@ class DACS(LabeledUnlabeled, Supervised):
         ``pseudo_weight`` float are the target images', (B, H, W).
 
         Returns:
-            (images (B, 3, H, W), labels (B, H, W), weights (B, H, W): 1 where source, masks bool
-            (B, H, W): True where source).
+            Mixed images (B, 3, H, W), labels (B, H, W), weights (B, H, W) that are 1 where source,
+            and masks, bool (B, H, W), True where source.
         """
         source = batch[self.source_stream]
         labels = stack_labels(source['data_samples'], self.source_stream)
