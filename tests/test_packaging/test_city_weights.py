@@ -35,7 +35,7 @@ def test_files_cards_and_table_agree():
 
 def test_what_does_not_agree_is_named(tmp_path):
     card = json.loads(CARDS[0].read_text())
-    (tmp_path / CARDS[0].name).write_text(json.dumps(card))
+    (tmp_path / CARDS[0].name).write_text(CARDS[0].read_text())
     (tmp_path / f'{card["name"]}.safetensors').write_bytes(b'x')
     (tmp_path / f'{card["name"]}.log').touch()
     (tmp_path / 'other.safetensors').touch()
