@@ -30,6 +30,17 @@ def test_classes_of_a_region_come_by_falling_number_of_pixels():
     assert region.classes == (2, 4, 0, 3), 'equal numbers by id, absent classes not at all'
 
 
+def test_a_class_of_one_pixel_counts_and_a_region_of_one_pixel_is_one():
+    ids = torch.zeros(2, 2, dtype=torch.long)
+    ids[0, 1] = 1
+    logits = F.one_hot(ids, 2).permute(2, 0, 1).double() * 9
+    region, = score_regions(logits, 2)
+    assert region.classes == (0, 1)
+    # shares 3/4 and 1/4, by the entropy of two classes
+    assert region.impurity == pytest.approx(-(0.75 * math.log(0.75) + 0.25 * math.log(0.25)) / math.log(2))
+    assert [r.box for r in score_regions(logits, 1)] == [(0, 1, 0, 1), (0, 1, 1, 2), (1, 2, 0, 1), (1, 2, 1, 2)]
+
+
 def test_regions_cover_an_image_they_do_not_divide():
     boxes = [region.box for region in score_regions(torch.randn(3, 5, 7), 3)]
     assert boxes[0] == (0, 3, 0, 3) and boxes[-1] == (2, 5, 4, 7) and len(boxes) == 6
