@@ -19,7 +19,8 @@ def copy(tmp_path):
     shutil.copytree(CONFIGS / 'demo', tmp_path / 'configs' / 'demo')
     shutil.copytree(CONFIGS / '_base_', tmp_path / 'configs' / '_base_')
     (tmp_path / 'model-index.yml').write_text('Import:\n- configs/demo/metafile.yml\n')
-    shutil.copytree(ROOT / 'docs' / 'weights', tmp_path / 'docs' / 'weights', ignore=shutil.ignore_patterns('*.safetensors'))
+    shutil.copytree(ROOT / 'docs' / 'weights', tmp_path / 'docs' / 'weights',
+                    ignore=shutil.ignore_patterns('*.safetensors'))
     return tmp_path
 
 
