@@ -123,3 +123,18 @@ def test_a_study_orders_its_settings_without_labels():
     assert '## Ranked by mean/label_free' in ranking([*rows, row('a', 'mean/label_free', 1.)])
     with pytest.raises(ValueError, match='--rank-by x/y'):
         ranking(rows, 'x/y')
+
+
+def test_a_table_of_scores_with_a_prefix_has_one_column_each(model, tmp_path):
+    """Rows of images and the row of all have the same columns, whatever the metric calls its scores."""
+    import numpy as np
+
+    from mmseg_dg.apis.inference import iter_predict
+    from mmseg_dg.apis.label_free import LabelFreeTable
+    table = LabelFreeTable(model, prefix='street')
+    images = [np.random.default_rng(seed).integers(0, 255, (64, 64, 3), np.uint8) for seed in range(2)]
+    list(iter_predict(model, images, observe=table))
+    rows = list(csv.DictReader(open(table.write(tmp_path / 'label_free.csv'), newline='')))
+    assert [row['image'] for row in rows][-1] == 'all' and len(rows) == 3
+    assert 'entropy' in rows[0] and not any('street' in key for key in rows[0])
+    assert all(float(row['entropy']) >= 0 for row in rows)

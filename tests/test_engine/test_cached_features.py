@@ -411,3 +411,13 @@ def test_an_ignored_pixel_of_a_pasted_image_stays_the_sources():
         torch.full((1, 2, 2), 7), torch.full((1, 2, 2), 0.25))
     assert masks.tolist() == [[[True, True], [False, True]]] and mixed is pasted
     assert labels.tolist() == [[[255, 3], [7, 0]]] and weight.tolist() == [[[1., 1.], [0.25, 1.]]]
+
+
+def test_statistics_of_an_encoder_whose_maps_are_kept_are_not_estimated_anew(tiny_config, run_config):
+    """Its layers would be reset and see nothing: the streams give maps."""
+    cfg = tiny_config()
+    cfg.model.network.backbone.trainable = 'none'
+    cfg.train_cfg.cached_features = dict(views=1)
+    cfg.custom_hooks.append(dict(type='ReestimateStatisticsHook', batches=1, parts=['backbone', 'decode_head']))
+    with pytest.raises(ValueError, match=r"parts=\['backbone', 'decode_head'\] has the encoder.*cached_features"):
+        run_config(cfg)

@@ -264,3 +264,16 @@ def test_the_log_says_what_is_used_and_what_is_left_out(tiny_config, own_target,
     assert 'stream "source": BaseSegDataset uses 12 images (12 *.png)' in log
     assert 'uses 10 images (10 *.png)' in log
     assert '2 with another ending (2 *.tif), 1 hidden (.ipynb_checkpoints' in log
+
+
+def test_a_hook_of_the_configs_list_is_known_by_name_scope_or_class():
+    from types import SimpleNamespace
+
+    from mmengine.hooks import IterTimerHook
+
+    from mmseg_dg.engine.preflight.hooks import _is_custom
+    for given, known in (('IterTimerHook', True), ('mmseg_dg.IterTimerHook', True), (IterTimerHook, True),
+                         ('TimerHook', False)):
+        runner = SimpleNamespace(cfg=dict(custom_hooks=[dict(type=given)]))
+        assert _is_custom(IterTimerHook(), runner) is known, given
+    assert not _is_custom(IterTimerHook(), SimpleNamespace(cfg=dict()))

@@ -198,12 +198,16 @@ def test_resume_with_every_pass_of_self_training(tiny_config, run_config, tmp_pa
     assert {'source', 'mix', 'masked', 'target', 'target_labeled'} <= names
 
 
-@pytest.mark.parametrize('schedules', [None, []])
-def test_weights_alone_are_resumed_without_schedules(schedules):
+@pytest.mark.parametrize('schedules', [None, [], [1], [1, 2]])
+def test_weights_alone_move_the_schedules_there_are(schedules):
+    """None: a run without schedules. Those that are no closed forms are stepped once per iteration done."""
     from types import SimpleNamespace
 
     from mmseg_dg.engine.hooks.resuming import finish_weights_only
-    finish_weights_only(SimpleNamespace(iter=3, param_schedulers=schedules))
+    steps = []
+    given = None if schedules is None else [SimpleNamespace(step=lambda n=n: steps.append(n)) for n in schedules]
+    finish_weights_only(SimpleNamespace(iter=3, param_schedulers=given))
+    assert steps == [n for n in schedules or () for _ in range(3)]
 
 
 def test_going_on_under_other_settings_is_said(tiny_config, run_config, tmp_path):

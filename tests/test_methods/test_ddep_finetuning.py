@@ -149,6 +149,10 @@ def test_finetuning_must_normalize_as_the_pretraining(pretrained, tmp_path):
     with pytest.raises(ValueError, match=r'data_preprocessor.streams.labeled.std=\[1.0'):
         start(IMAGENET['mean'], streams=dict(labeled=dict(std=[1.] * 3)))
     state = torch.load(pretrained[0], weights_only=False)['state_dict']
+    four = dict(state, encoder_mean=torch.ones(1, 4, 1, 1))  # of a network with other channels
+    torch.save(four, tmp_path / 'four.pth')
+    with pytest.raises(ValueError, match=r'encoder_norm mean \[1.0, 1.0, 1.0, 1.0\], but the config'):
+        start(IMAGENET['mean'], tmp_path / 'four.pth')
     torch.save({k: v for k, v in state.items() if not k.startswith('encoder_')}, tmp_path / 'says_nothing.pth')
     start([127.5] * 3, tmp_path / 'says_nothing.pth')
 

@@ -404,3 +404,14 @@ def test_learns_two_images():
     network.eval()
     predicted = network.predict_logits(images, [0, 1]).argmax(1)
     assert float((predicted == labels).float().mean()) > 0.85
+
+
+def test_a_part_of_a_noised_pass_has_all_of_its_images():
+    """Times as the host drew them too, so that nobody waits for the device to read them."""
+    logits, times = torch.randn(3, 2, 4, 4), torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64)
+    part = DenoisedLabels(logits, logits + 1, times, logits + 2, times.tolist()).part(1, 3)
+    for whole, own in zip((logits, logits + 1, times, logits + 2), part):
+        assert torch.equal(own, whole[1:3])
+    assert part.host_times == [0.5, 0.9]
+    bare = DenoisedLabels(logits, logits, times).part(1)
+    assert len(bare.logits) == 2 and bare.plain is bare.host_times is None

@@ -273,3 +273,21 @@ def test_an_archive_of_torchscript_is_called_so(tmp_path):
     torch.jit.save(torch.jit.script(torch.nn.Linear(1, 1)), tmp_path / 'net.pt')
     with pytest.raises(CheckpointError, match='TorchScript archive'):
         read_checkpoint(tmp_path / 'net.pt')
+
+
+@pytest.mark.parametrize('local_rank', [0, 1])
+def test_the_first_process_of_each_machine_fetches(tmp_path, monkeypatch, local_rank):
+    """Another machine's first process is not process 0 of all, and has no file yet."""
+    import mmengine.dist
+    fetched = []
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    monkeypatch.setattr(mmengine.dist, 'get_local_rank', lambda: local_rank)
+    monkeypatch.setattr(mmengine.dist, 'get_dist_info', lambda: (8 + local_rank, 16))
+    monkeypatch.setattr(torch.hub, 'download_url_to_file',
+                        lambda url, path, *a, **k: fetched.append(saved(Path(path), {'x': torch.ones(1)})))
+    if local_rank == 0:
+        assert CheckpointLoader.load_checkpoint('http://127.0.0.1:9/net-12345678.pth')['x'] == 1
+    else:
+        with pytest.raises((CheckpointError, FileNotFoundError)):  # here nobody fetches for it
+            CheckpointLoader.load_checkpoint('http://127.0.0.1:9/net-12345678.pth')
+    assert len(fetched) == 1 - local_rank

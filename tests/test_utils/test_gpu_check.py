@@ -83,3 +83,16 @@ def test_table_of_costs(capsys):
     options = tool.options_of(tool.NETWORKS['MiT-B0'], tool.METHODS['HRDA'], [128, 128])
     assert options['model.network.decode_head.head.in_channels'] == [32, 64, 160, 256]
     assert options['model.network.hr_crop_size'] == [64, 64]
+
+
+def test_a_row_that_fails_at_its_end_costs_no_other(tool):
+    class Ends(Fake):
+        """Fails when memory is asked for, with half precision."""
+
+        def __call__(self, command):
+            if command == 'allocated' and self.half:
+                raise RuntimeError('worker is gone\nno memory figure')
+            return super().__call__(command)
+
+    results = tool.check(tool.parse_args(['--iters', '2']), Ends)
+    assert results['bf16'] == dict(error='no memory figure') and results['fp32']['images_per_second'] > 0

@@ -152,3 +152,14 @@ def test_command(trained, tmp_path, capsys, options, columns):
     assert cv2.imread(str(out)).shape == (2 * (80 + 22) + 4, columns * (96 + 4) + 4, 3)
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith('all eta')]
     assert len(lines) == 2 and all('joint pixels' in line and 'wrong:' in line for line in lines)
+
+
+@pytest.mark.parametrize('evaluator, found', [
+    (dict(type='M', label_map=[1, 0]), [1, 0]), ([dict(type='F'), dict(type='M', label_map=[1, 0])], [1, 0]),
+    (dict(city=dict(type='M', label_map=[1, 0])), [1, 0]),
+    (dict(city=[dict(type='F'), dict(type='M', label_map=[0])]), [0]),
+    (dict(other=dict(type='M', label_map=[1, 0])), None), ([dict(type='F')], None), (None, None)])
+def test_the_label_map_is_found_in_every_form_of_an_evaluator(evaluator, found):
+    """One metric or a list, for all domains or for each."""
+    from mmengine.config import Config
+    assert load_tool('drift_pixels').label_map(Config(dict(test_evaluator=evaluator)), 'city') == found

@@ -19,11 +19,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from safetensors import safe_open
+
 import mmseg_dg  # noqa: F401  prepares the library stack
 from mmseg_dg.apis.demo import DEMOS, DOMAINS, MEAN, Arm
 from mmseg_dg.apis.entry import run_tool
 from mmseg_dg.apis.export import export_network
 from mmseg_dg.utils.atomic_files import write_text
+from mmseg_dg.utils.work_dir import read_pointer
 from mmseg_dg.weights.files import sha256_of
 from mmseg_dg.weights.shipped import card as shipped_card
 from mmseg_dg.weights.shipped import write_safetensors
@@ -58,12 +61,13 @@ def store(demo: Path, out: Path) -> Path:
         raise ValueError(f'{demo}/summary.json: its arms {sorted(arms)} are of no single demo')
     method, arm = found[0]
     work = demo / arm.name
-    newest = work / (work / 'last_checkpoint').read_text(encoding='utf-8').strip().rpartition('/')[2]
+    newest = read_pointer(work)
+    if newest is None:
+        raise FileNotFoundError(f'{work} has no checkpoint: has the demo ended?')
     name = f'city_{method}'
     file = out / f'{name}.safetensors'
     with tempfile.TemporaryDirectory() as folder:
         exported = export_network(str(work / arm.config), newest, 'safetensors', folder, name=name)
-        from safetensors import safe_open
         with safe_open(str(exported.path), 'pt') as content:
             state = {key: content.get_tensor(key) for key in content.keys()}
             write_safetensors(state, file, content.metadata())

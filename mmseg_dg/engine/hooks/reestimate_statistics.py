@@ -44,7 +44,7 @@ class ReestimateStatisticsHook(Hook):
 
     Raises:
         ValueError: Bad numbers, unknown parts, no BatchNorm in them, or statistics that training
-            itself depends on.
+            itself or its cached features depend on.
     """
 
     priority = 'BELOW_NORMAL'  # after EMAUpdateHook, before validation and checkpoint
@@ -70,6 +70,13 @@ class ReestimateStatisticsHook(Hook):
                 f'normalizes in this training (norm_eval={method.norm_eval}, '
                 f'buffers={sorted(policies)}): remove the hook, or set norm_eval=False and '
                 "EMAUpdateHook's buffers='batch'")
+        cached = (runner.cfg.get('train_cfg') or {}).get('cached_features')
+        if cached is not None and 'backbone' in self.parts:
+            # the streams have maps in the place of pixels, so that these layers would see nothing
+            raise ValueError(
+                f'ReestimateStatisticsHook: parts={list(self.parts)} has the encoder, whose maps '
+                'train_cfg.cached_features keeps as they are: leave backbone out, or remove '
+                'cached_features')
         if not self._layers(method.evaluated_network):
             raise ValueError(f'ReestimateStatisticsHook: no BatchNorm in {self.parts} of the '
                              'network')

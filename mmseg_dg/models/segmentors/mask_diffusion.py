@@ -18,7 +18,6 @@ from mmseg.models import EncoderDecoder
 from torch import Tensor, nn
 
 from mmseg_dg.models.decode_heads.classifier import ShowsFeatures
-from mmseg_dg.models.segmentors.network import CropChoice
 from mmseg_dg.ops import at_least_float32
 from mmseg_dg.ops.diffusion import (
     check_steps,
@@ -35,7 +34,7 @@ from mmseg_dg.utils.arguments import unsupported_arguments
 from mmseg_dg.utils.pass_result import PassResult
 from mmseg_dg.utils.seeding import derive_seed
 
-from .network import NetworkLosses, TrainableSegmentor, auxiliary_losses, head_result
+from .network import CropChoice, NetworkLosses, TrainableSegmentor, auxiliary_losses, head_result
 from .prior_adjustment import PriorAdjustment
 from .sliding import average_windows
 
@@ -82,9 +81,9 @@ class DenoisedLabels(NamedTuple):
     def part(self, start: int, stop: Optional[int] = None) -> 'DenoisedLabels':
         """The same of the images ``start:stop`` of the batch."""
         logits, adjusted, times = (x[start:stop] for x in self[:3])
-        return DenoisedLabels(logits, adjusted, times,
-                              None if self.plain is None else self.plain[start:stop],
-                              None if self.host_times is None else self.host_times[start:stop])
+        plain = None if self.plain is None else self.plain[start:stop]
+        host_times = None if self.host_times is None else self.host_times[start:stop]
+        return DenoisedLabels(logits, adjusted, times, plain, host_times)
 
 
 @MODELS.register_module()
