@@ -19,6 +19,7 @@ from .compiled import (
     ensure_torchvision,
 )
 from .libraries import (
+    lay_out_configs_once,
     merge_dicts_over_none,
     name_channel_conversion,
     register_mim_scope,
@@ -65,6 +66,7 @@ def setup() -> None:
     admit_missing_ops()  # looks for the stub that ensure_mmcv_ops leaves
     # from here on independent of each other: patches of single functions and tables
     say_variables_once()
+    lay_out_configs_once()
     name_channel_conversion()
     read_checkpoints_safely()
     find_checkpoints_by_looking()

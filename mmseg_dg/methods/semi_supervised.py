@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmseg_dg.models.decode_heads.classifier import Decoded, decode, main_logits
@@ -35,6 +34,7 @@ from mmseg_dg.ops import (
     paste_encoded,
     pseudo_labels_from,
 )
+from mmseg_dg.ops.resize import resize
 from mmseg_dg.utils.options import check_options
 from mmseg_dg.utils.seeding import StepGenerator
 
@@ -67,15 +67,16 @@ class SemiDraws:
 @contextmanager
 def evaluation_mode(network: nn.Module) -> Iterator[None]:
     """Every module of the network in evaluation mode inside the block, and as it was after it."""
-    modes = [(module, module.training) for module in network.modules()]
-    for module, _ in modes:
+    # only those that are to change: a frozen encoder's are there already
+    training = [module for module in network.modules() if module.training]
+    for module in training:
         # not module.eval(), which removes a teacher's hooks and which mmseg's backbones override
         module.training = False
     try:
         yield
     finally:
-        for module, mode in modes:
-            module.training = mode
+        for module in training:
+            module.training = True
 
 
 class SemiSupervised(LabeledUnlabeled):
@@ -336,8 +337,7 @@ class SemiSupervised(LabeledUnlabeled):
         at least float32. Of a head that gives several maps (DAHead) the first, which predicts.
         """
         head = self.student.decode_head
-        return F.interpolate(at_least_float32(main_logits(logits)), size=images.shape[-2:],
-                             mode='bilinear', align_corners=head.align_corners)
+        return resize(at_least_float32(main_logits(logits)), images.shape[-2:], head.align_corners)
 
     def labeled_losses(self, features: Sequence[Tensor], decoded: Decoded,
                        labels: Tensor) -> NetworkLosses:

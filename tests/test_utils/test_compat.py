@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
+from yapf.yapflib.yapf_api import FormatCode
 
 from mmseg_dg import compat
 
@@ -239,3 +241,30 @@ def test_core_imports_without_torchvision():
     env = dict(os.environ, PYTHONPATH=str(ROOT))
     done = subprocess.run([sys.executable, '-c', code], env=env, capture_output=True, text=True)
     assert done.stdout.strip().endswith('fine'), done.stderr[-2000:]
+
+
+def test_text_of_a_config_is_laid_out_once(monkeypatch):
+    from mmengine.config import config as library
+
+    from mmseg_dg.compat.libraries import lay_out_configs_once
+
+    asked = []
+
+    def yapf(text, style_config=None, **options):
+        asked.append(options)
+        return FormatCode(text, style_config=style_config, **options)
+
+    monkeypatch.setattr(library, 'FormatCode', yapf)
+    lay_out_configs_once()
+    first, second = Config(dict(a=dict(b=[1, 2]))), Config(dict(a=dict(b=[1, 3])))
+    texts = [first.pretty_text, first.pretty_text, second.pretty_text, Config(dict(a=dict(b=[1, 2]))).pretty_text]
+    assert len(asked) == 2 and texts == ['a = dict(b=[\n    1,\n    2,\n])\n'] * 2 + [texts[2]] + texts[:1]
+    assert texts[2] == 'a = dict(b=[\n    1,\n    3,\n])\n'
+    first.a.b.append(4)
+    assert '4' in first.pretty_text, 'what has changed is laid out again'
+    ours = library.FormatCode
+    lay_out_configs_once()
+    assert library.FormatCode is ours, 'a second call wraps nothing twice'
+    library.FormatCode('x=1', style_config='pep8')
+    library.FormatCode('x=1', style_config=dict(based_on_style='pep8'), print_diff=True)
+    assert asked[-2:] == [{}, dict(print_diff=True)], 'other uses reach yapf as they are'

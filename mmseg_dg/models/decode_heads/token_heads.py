@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmseg_dg.ops.resize import resize
 from mmseg_dg.registry import MODELS
 
 from .base import FusedFeatureHead
@@ -115,7 +116,7 @@ class RefineBlock(nn.Module):
         """
         if self.skip_unit is not None:
             x = x + self.skip_unit(skip)
-        return self.out(F.interpolate(self.unit(x), size, mode='bilinear', align_corners=True))
+        return self.out(resize(self.unit(x), size, align_corners=True))
 
 
 #: Widths of :class:`DPTHead` by the encoder's: (features, (level 1, ..., level 4)).

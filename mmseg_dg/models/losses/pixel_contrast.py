@@ -14,6 +14,7 @@ from mmseg_dg.ops.crop_boxes import shrink_box
 from mmseg_dg.ops.pixel_alignment import EPS, boxes_per_image, nearest
 from mmseg_dg.ops.pixel_contrast import LOWEST_TEMPERATURE, pair_contrast
 from mmseg_dg.ops.precision import at_least_float32
+from mmseg_dg.ops.resize import resize
 from mmseg_dg.registry import MODELS
 
 from .alignment import (
@@ -168,8 +169,7 @@ class PixelContrast(nn.Module):
             y1, y2, x1, x2 = shrink_box(box, stride)
             # the crop at its place in the image, zeros around it
             placed.append(F.pad(image, (x1, size[1] - x2, y1, size[0] - y2)))
-        return F.interpolate(context, size, mode='bilinear',
-                             align_corners=True), torch.stack(placed)
+        return resize(context, size, align_corners=True), torch.stack(placed)
 
     def _weights(self, pass_images: AlignmentImages, labels: Tensor,
                  size: Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -187,7 +187,7 @@ class PixelContrast(nn.Module):
                              'decoder=DecoderFacts(..., resolutions=2)')
         learned = torch.sigmoid(self.weight_head([at_least_float32(x) for x in pass_images.levels]))
         # HRDA's own resizing
-        learned = F.interpolate(learned, tuple(size), mode='bilinear', align_corners=False)
+        learned = resize(learned, size)
         learned = resized(learned, self.resolution).flatten()  # (B, 1, s, s) -> (N,)
         boxes = boxes_per_image(pass_images.views[1].crop_box, len(pass_images.labels))
         # (B, H, W): 1 inside the crops; without crops the detail covers the image

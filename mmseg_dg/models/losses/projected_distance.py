@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmseg_dg.ops import at_least_float32
+from mmseg_dg.ops.resize import resize
 from mmseg_dg.registry import MODELS
 
 #: Which images the distance may be taken on.
@@ -119,7 +120,7 @@ class ProjectedFeatureDistance(nn.Module):
                              f'in_channels={self.in_channels} and '
                              f'out_channels={self.out_channels}: set them to the former')
         ours = at_least_float32(self.projection(features))
-        ours = F.interpolate(ours, reference.shape[-2:], mode='bilinear', align_corners=False)
+        ours = resize(ours, reference.shape[-2:])
         # behind a style hallucination the student's maps are those of k copies of the batch
         reference = reference.to(ours.dtype).repeat(len(ours) // len(reference), 1, 1, 1)
         # (B, h, w)

@@ -28,6 +28,7 @@ from mmseg_dg.ops.diffusion import (
     time_pairs,
 )
 from mmseg_dg.ops.pairs import pair
+from mmseg_dg.ops.resize import resize
 from mmseg_dg.ops.transfer import on_device
 from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.arguments import unsupported_arguments
@@ -363,8 +364,7 @@ class MaskDiffusionEncoderDecoder(TrainableSegmentor, EncoderDecoder):
 
     def to_size(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
         """Bilinear resize of logits (B, K, h, w), at least float32."""
-        return F.interpolate(at_least_float32(logits), size=size, mode='bilinear',
-                             align_corners=self.denoiser.align_corners)
+        return resize(at_least_float32(logits), size, self.denoiser.align_corners)
 
     def _forward(self, inputs: Tensor, data_samples: Optional[list] = None) -> Tensor:
         """For mmseg's mode 'tensor': sampled logits (B, K, h, w) at the size of the feature."""

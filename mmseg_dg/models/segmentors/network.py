@@ -26,6 +26,7 @@ from mmseg_dg.models.decode_heads.classifier import (
     main_logits,
 )
 from mmseg_dg.ops import CropBox, PixelView, at_least_float32, pixel_accuracy
+from mmseg_dg.ops.resize import resize
 from mmseg_dg.utils.interfaces import public_names, refuse_near_misses
 from mmseg_dg.utils.modules import child
 from mmseg_dg.utils.pass_result import PassResult
@@ -276,8 +277,8 @@ def head_result(head: BaseDecodeHead, logits: Logits, labels: Tensor,
         # of the branches only the losses: the accuracy is that of the first map, which predicts
         return first.joined(*(PassResult(branch.losses).prefixed(f'branch{i}')
                               for i, branch in enumerate(branches, start=1)))
-    logits = F.interpolate(logits, size=labels.shape[-2:], mode='bilinear',
-                           align_corners=head.align_corners)
+    # a few maps of classes: one after the other in memory they are resized and compared faster
+    logits = resize(logits.contiguous(), labels.shape[-2:], head.align_corners)
     if getattr(head, 'sampler', None) is not None:
         # mmseg's pixel sampler (OHEM) gives a weight per pixel, (B, H, W), of labels (B, 1, H, W)
         sampled = head.sampler.sample(logits, labels.unsqueeze(1))

@@ -1,0 +1,60 @@
+"""Resizing: torch's values, and gradients that agree with torch's whichever way they are taken."""
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mmseg_dg.ops import resize as module
+from mmseg_dg.ops.resize import WIDEST, resize
+
+
+def both(maps, size, align_corners=False):
+    """Values and gradients of ours and of torch's."""
+    for function in (resize, lambda x, s, a: F.interpolate(x, s, mode='bilinear', align_corners=a)):
+        leaf = maps.detach().clone(memory_format=torch.preserve_format).requires_grad_()
+        out = function(leaf, size, align_corners)
+        weight = torch.randn(out.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+        out.backward(weight.to(out.dtype))
+        yield out.detach(), leaf.grad
+
+
+@pytest.mark.parametrize('align_corners', [False, True])
+@pytest.mark.parametrize('size', [(12, 9), (11, 40), (3, 2), (1, 1), (5, 7)])  # larger, odd, smaller, a point, mixed
+def test_gradient_is_that_of_torch(size, align_corners):
+    maps = torch.randn(2, 3, 5, 8, dtype=torch.float64)
+    (ours, our_grad), (theirs, their_grad) = both(maps, size, align_corners)
+    assert torch.equal(ours, theirs)
+    torch.testing.assert_close(our_grad, their_grad, rtol=1e-12, atol=1e-12)
+
+
+def test_second_derivative():
+    maps = torch.randn(1, 2, 3, 4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: resize(x, (7, 5)), maps)
+    assert torch.autograd.gradgradcheck(lambda x: resize(x, (7, 5)), maps)
+
+
+@pytest.mark.parametrize('case, ours', [('small', True), ('wide', False), ('half', False), ('channels last', False),
+                                        ('no gradient', False)])
+def test_products_only_where_they_are_faster(monkeypatch, case, ours):
+    maps = torch.randn(1, 3, 4, WIDEST + 1 if case == 'wide' else 6)
+    maps = maps.bfloat16() if case == 'half' else maps
+    maps = maps.contiguous(memory_format=torch.channels_last) if case == 'channels last' else maps
+    maps.requires_grad_(case != 'no gradient')
+    called = []
+    monkeypatch.setattr(module._Bilinear, 'apply', lambda *args: called.append(1) or args[0])
+    resize(maps, (9, 9))
+    assert bool(called) == ours
+
+
+def test_gradient_is_not_rounded_under_autocast():
+    maps = torch.randn(1, 3, 6, 6, requires_grad=True)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        resize(maps, (24, 24)).square().sum().backward()  # also the backward pass is in the block
+    other = maps.detach().clone().requires_grad_()
+    F.interpolate(other, (24, 24), mode='bilinear').square().sum().backward()
+    assert maps.grad.dtype == torch.float32
+    torch.testing.assert_close(maps.grad, other.grad, rtol=1e-5, atol=1e-5)
+
+
+def test_same_size_is_the_same_maps():
+    maps = torch.randn(1, 3, 4, 6, requires_grad=True)
+    assert resize(maps, (4, 6)) is maps
