@@ -22,6 +22,9 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('suite', type=Path, metavar='SUITE', help='YAML file of configs/suites')
     parser.add_argument('--out', type=Path, metavar='DIR', help='default: work_dirs/leaderboard_<suite>')
+    parser.add_argument('--rows', type=Path, metavar='DIR',
+                        help='rows of earlier machines, such as docs/benchmarks/rows/SUITE: those that fit are '
+                        'not trained again')
     parser.add_argument('--gpus', type=int, default=0, help='processes of each run; 0 (default): CPU')
     parser.add_argument('--train-script', type=Path, default=Path(__file__).resolve().parent / 'train.py',
                         help='the program that trains (default: train.py beside this file)')
@@ -35,7 +38,7 @@ def main() -> int:
     args = parse_args()
     suite = read_suite(args.suite)
     out = args.out or Path('work_dirs') / f'leaderboard_{suite.name}'
-    board = Leaderboard(suite, out, args.train_script, args.gpus)
+    board = Leaderboard(suite, out, args.train_script, args.gpus, args.rows)
     if args.dry_run:
         sys.stdout.write(board.plan_text() + '\n')
         return 0

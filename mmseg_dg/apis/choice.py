@@ -14,7 +14,7 @@ import numpy as np
 
 from mmseg_dg.evaluation.label_free import LESS_IS_BETTER, SCORES
 
-from .leaderboard.rows import evaluations_of
+from .leaderboard.rows import evaluations_in, evaluations_of
 
 #: What a score must reach before it may choose checkpoints by default: at most so many points of
 #: mIoU lost in the median run, and at least this rank correlation over all runs.
@@ -26,7 +26,7 @@ class Curve:
     """One run.
 
     Attributes:
-        name: Of its folder.
+        name: Of its folder or row.
         iterations: Of its evaluations, ascending.
         miou: True scores in percent, (n,).
         scores: Label-free scores by name, (n,) each.
@@ -89,7 +89,7 @@ def read_curves(folders: Sequence[Path], choose_on: str, report_on: str) -> list
     """The scores of runs over their evaluations, one :class:`Curve` per run.
 
     Args:
-        folders: Work dirs of trainings.
+        folders: Work dirs of trainings, or files of their rows (``rows/<arm>_seed<N>.json``).
         choose_on: Domain whose label-free scores choose.
         report_on: Domain whose mIoU counts.
 
@@ -98,12 +98,13 @@ def read_curves(folders: Sequence[Path], choose_on: str, report_on: str) -> list
         combined) and those of ``SCORES`` that every kept evaluation of the run has.
 
     Raises:
-        ValueError: A run without evaluations of both.
+        ValueError: A run without evaluations of both, or a file that is no row.
     """
     curves = []
     for folder in folders:
         # {iteration: {'<domain>/<metric>': number}}
-        evaluations = evaluations_of(Path(folder))
+        path = Path(folder)
+        evaluations = evaluations_in(path) if path.suffix == '.json' else evaluations_of(path)
         # only those that have both the label-free score and the mIoU
         kept = {
             n: values
@@ -120,7 +121,7 @@ def read_curves(folders: Sequence[Path], choose_on: str, report_on: str) -> list
         ]
         curves.append(
             Curve(
-                name=Path(folder).name, iterations=list(kept),
+                name=path.stem if path.suffix == '.json' else path.name, iterations=list(kept),
                 miou=[metrics[f'{report_on}/mIoU'] for metrics in kept.values()], scores={
                     name: [metrics[f'{choose_on}/{name}'] for metrics in kept.values()]
                     for name in names

@@ -151,16 +151,19 @@ def closest(name: str, known: Iterable[str]) -> str:
     return f' Did you mean "{found[0]}"?' if found else ''
 
 
+def config_homes() -> list[Path]:
+    """Folders in which the package's configs can be found: of an installed package, of a
+    repository, or links from the one to the other.
+    """
+    homes = [_PACKAGE / '.mim' / 'configs', _PACKAGE.parent / 'configs']
+    return [home for home in homes if home.is_dir()]
+
+
 def package_configs() -> dict[str, Path]:
     """Name -> file of every config of the package, from the installed package or the repository."""
-    # an installed package has its configs in .mim; only one of the two is read
-    homes = [
-        home for home in (_PACKAGE / '.mim' / 'configs', _PACKAGE.parent / 'configs')
-        if home.is_dir()
-    ]
     return {
         path.stem: path
-        for home in homes[:1]
+        for home in config_homes()[:1]  # only one is read
         for path in sorted(home.glob('*/*.py')) if path.parent.name != '_base_'
     }
 

@@ -8,6 +8,7 @@ import csv
 import hashlib
 import itertools
 import json
+import os
 import re
 import socket
 import subprocess
@@ -20,7 +21,7 @@ from typing import Optional
 from mmengine.config import Config
 from mmengine.logging import print_log
 
-from mmseg_dg.apis.config_rows import find_row, run_name
+from mmseg_dg.apis.config_rows import config_homes, find_row, run_name
 from mmseg_dg.apis.row_configs import load_config, subset_lists
 from mmseg_dg.apis.study_tables import final_metrics, markdown, ranking, summarize
 from mmseg_dg.utils.atomic_files import write_text
@@ -29,6 +30,8 @@ from mmseg_dg.utils.stop_signals import STOPPED
 
 #: In the folder of a run that ended well: its :meth:`Run.record` and its metrics.
 FINISHED = 'finished.json'
+#: Environment variable that names the folder of data and weights in configs.
+_SHARED = 'MMSEG_DG_SHARED'
 #: In the folder of every run that was begun: its :meth:`Run.record`.
 SETTINGS = 'settings.json'
 
@@ -314,9 +317,18 @@ def read_record(path: Path, needs: str = 'metrics') -> dict:
 
 def _fingerprint(name: str, cfg: Config) -> str:
     """``name`` and a hash of the config's settings. They are hashed as plain values (``_cfg_dict``
-    of mmengine's Config), not as the text of its file, which comments and formatting change.
+    of mmengine's Config), not as the text of its file, which comments and formatting change, and
+    without the place of the package's configs and of ``MMSEG_DG_SHARED``: a study that is moved,
+    or goes on elsewhere, is the same one.
     """
-    return f'{name} {hashlib.sha256(repr(cfg._cfg_dict.to_dict()).encode()).hexdigest()[:12]}'
+    text = repr(cfg._cfg_dict.to_dict())
+    places = {str(home): 'configs' for home in config_homes()}
+    if os.environ.get(_SHARED):
+        places[os.environ[_SHARED].rstrip('/')] = f'${_SHARED}'
+    for place, written in places.items():
+        # whole folders at the beginning of a string
+        text = text.replace(f"'{place}/", f"'{written}/")
+    return f'{name} {hashlib.sha256(text.encode()).hexdigest()[:12]}'
 
 
 def check_folder(run: Run, config: str) -> None:

@@ -8,6 +8,7 @@ Shapes: S samples of the bootstrap, K classes, D drives.
 """
 import os
 import re
+import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Optional
 
@@ -134,17 +135,68 @@ class DriveMetric(ClassBiasMetric):
                             f'drives_{self._domain}_iter_{iteration_of(self._runner)}.npz')
         os.makedirs(self._runner.log_dir, exist_ok=True)
         with written_whole(path) as part, open(part, 'wb') as file:
-            # ``subset``: [-1] stands for None
-            np.savez_compressed(file, names=np.array(drives.names), matrices=drives.matrices,
-                                subset=np.array([-1] if drives.subset is None else drives.subset))
+            np.savez_compressed(file, **_arrays(drives))
 
 
 def read_drives(path: Any) -> Drives:
     """The counts in a file that :class:`DriveMetric` wrote (``path``: a path or an open file)."""
     with np.load(path, allow_pickle=False) as file:
-        subset = tuple(int(i) for i in file['subset'])
-        return Drives(tuple(str(name) for name in file['names']), file['matrices'],
-                      None if subset == (-1, ) else subset)
+        return _drives_in(file, '')
+
+
+def _drives_in(file: Mapping[str, np.ndarray], prefix: str) -> Drives:
+    """Counts whose arrays are called ``<prefix>names``, ``<prefix>matrices``,
+    ``<prefix>subset``."""
+    subset = tuple(int(i) for i in file[f'{prefix}subset'])
+    return Drives(tuple(str(name) for name in file[f'{prefix}names']), file[f'{prefix}matrices'],
+                  None if subset == (-1, ) else subset)
+
+
+def write_counts(path: Any, counts: Mapping[str, Sequence[Drives]]) -> None:
+    """Write several evaluations, ``{domain: [counts]}``, as one file, whole or not at all; the same
+    counts give the same bytes.
+    """
+    arrays = {
+        f'{domain}/{i}/{key}': value
+        for domain, evaluations in sorted(counts.items())
+        for i, drives in enumerate(evaluations)
+        for key, value in _arrays(drives).items()
+    }
+    with written_whole(path) as part, open(part, 'wb') as file:
+        np.savez_compressed(file, **arrays)
+
+
+def read_counts(path: Any) -> dict[str, list[Drives]]:
+    """What :func:`write_counts` wrote; ``{}`` where there is no such file.
+
+    Raises:
+        ValueError: The file is damaged.
+    """
+    if not os.path.exists(path):
+        return {}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            # '<domain>/<i>/names' -> '<domain>/<i>/'
+            prefixes = [key[:-len('names')] for key in file if key.endswith('/names')]
+            found: dict[str, list[Drives]] = {}
+            for prefix in sorted(prefixes, key=_place):
+                found.setdefault(_place(prefix)[0], []).append(_drives_in(file, prefix))
+            return found
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        raise ValueError(f'{path} is damaged ({error}): delete it, and its row, or take both from '
+                         'where they were copied') from error
+
+
+def _place(prefix: str) -> tuple[str, int]:
+    """Domain and number of the evaluation in ``'<domain>/<i>/'``."""
+    domain, _, number = prefix.rstrip('/').rpartition('/')
+    return domain, int(number)
+
+
+def _arrays(drives: Drives) -> dict[str, np.ndarray]:
+    """Counts as arrays of a file; ``subset`` is [-1] for None."""
+    return dict(names=np.array(drives.names), matrices=drives.matrices,
+                subset=np.array([-1] if drives.subset is None else drives.subset))
 
 
 def bootstrap_difference(ours: Sequence[Mapping[str, Sequence[Drives]]],

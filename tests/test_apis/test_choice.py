@@ -4,6 +4,7 @@ import math
 import pytest
 
 from mmseg_dg.apis.choice import Curve, Judged, by_run, choice_table, judge, may_choose, ranks, read_curves, spearman
+from mmseg_dg.apis.leaderboard.rows import score_fields, write_row
 
 
 def test_rank_correlation_by_hand():
@@ -55,3 +56,11 @@ def test_runs_are_read_from_their_evaluations(tmp_path):
     assert curve.scores == dict(label_free=[60, 70], entropy=[40, 30])
     with pytest.raises(ValueError, match='no evaluation has b/mIoU'):
         read_curves([tmp_path / 'run'], 'b', 'b')
+    fields = score_fields(tmp_path / 'run', 'a/mIoU', 20)
+    write_row(tmp_path / 'dacs_seed0.json', fields)  # a row needs no work dir
+    of_row, = read_curves([tmp_path / 'dacs_seed0.json'], choose_on='b', report_on='a')
+    assert of_row.name == 'dacs_seed0'
+    assert (of_row.iterations, of_row.miou, of_row.scores) == (curve.iterations, curve.miou, curve.scores)
+    write_row(tmp_path / 'dacs_seed0.json', {key: fields[key] for key in fields if key != 'evaluations'})
+    with pytest.raises(ValueError, match='dacs_seed0.json is no row with evaluations'):
+        read_curves([tmp_path / 'dacs_seed0.json'], 'b', 'a')

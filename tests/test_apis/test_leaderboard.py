@@ -4,6 +4,7 @@ import functools
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,9 +20,16 @@ from mmseg_dg.apis.leaderboard import Leaderboard, read_suite
 from mmseg_dg.apis.leaderboard.board import measured_cost
 from mmseg_dg.apis.leaderboard.judgment import best, half_interval, last_three, paired_gain, rise
 from mmseg_dg.apis.leaderboard.page import encoder_cells
-from mmseg_dg.apis.leaderboard.rows import drives_of, read_rows
+from mmseg_dg.apis.leaderboard.rows import counts_file, drives_of, read_rows
 from mmseg_dg.evaluation.confusion import scores
-from mmseg_dg.evaluation.drives import DriveMetric, Drives, _resampled, bootstrap_difference
+from mmseg_dg.evaluation.drives import (
+    DriveMetric,
+    Drives,
+    _resampled,
+    bootstrap_difference,
+    read_counts,
+    write_counts,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = '''
@@ -242,13 +250,69 @@ def test_an_interrupted_suite_gives_the_same_page(make, tmp_path):
     assert len(read_rows(mended.rows)['ours']) == 2
 
 
+def test_rows_of_another_machine_are_taken_over(make, tmp_path, capfd):
+    first = board(make(seeds=[0]), tmp_path, 'first')
+    first.execute()
+    whole = board(make(), tmp_path, 'whole')
+    whole.execute()
+    capfd.readouterr()
+    second = Leaderboard(make(), tmp_path / 'second', tmp_path / 'trainer.py', gpus=0, earlier=first.rows)
+    assert '3 of 6 runs are finished' in second.plan_text() and not second.rows.exists(), 'asking writes nothing'
+    second.execute()
+    assert sorted(calls(tmp_path, 'second')) == ['lower 1', 'ours 1', 'upper 1']
+    text = (second.folder / 'leaderboard.md').read_text()
+    ours = next(line for line in text.splitlines() if line.startswith('| ours')).split(' | ')
+    assert ' to ' in ours[6], 'counts by drive come with the rows'
+    made_with = '## Made with'
+    assert text.split(made_with)[0] == (whole.folder / 'leaderboard.md').read_text().split(made_with)[0]
+    assert len(list(second.rows.glob('*_drives.npz'))) == 6
+
+    shutil.rmtree(second.folder / 'runs')  # a row says that its run has ended
+    again = board(make(), tmp_path, 'second')
+    assert again.plan() == [] and again.execute() == []
+    assert (again.folder / 'leaderboard.md').read_text() == text
+    counts = counts_file(again.rows / 'ours_seed0.json')
+    counts.write_bytes(counts.read_bytes()[:100])
+    with pytest.raises(ValueError, match='ours_seed0_drives.npz is damaged'):
+        again.write()
+
+
+def test_rows_of_other_settings_are_not_taken_over(make, tmp_path):
+    first = board(make(seeds=[0]), tmp_path, 'first')
+    first.execute()
+    changed = dict(ours=dict(options=['model.beta=9']))
+    second = Leaderboard(make(arms=changed, seeds=[0]), tmp_path / 'second', tmp_path / 'trainer.py', 0, first.rows)
+    assert [planned.arm.name for planned in second.plan()] == ['ours']
+    assert "ours_seed0.json (options was ['model.beta=8'], is ['model.beta=9'])" in second.plan_text()
+    second.execute()
+    assert calls(tmp_path, 'second') == ['ours 0']
+    (tmp_path / 'configs' / 'two.py').write_text((tmp_path / 'configs' / 'two.py').read_text() + 'more = 1\n')
+    shutil.rmtree(second.folder / 'runs')
+    with pytest.raises(ValueError, match='ours_seed0.json is of a run with other settings .fingerprint was two.py'):
+        board(make(arms=changed, seeds=[0]), tmp_path, 'second').plan()
+    with pytest.raises(FileNotFoundError, match='--rows .*nowhere: there is no such folder'):
+        Leaderboard(make(), tmp_path / 'third', tmp_path / 'trainer.py', 0, tmp_path / 'nowhere')
+
+
+def test_rows_of_an_earlier_version_get_what_they_lack(make, tmp_path):
+    mine = board(make(seeds=[0]), tmp_path)
+    mine.execute()
+    path = mine.rows / 'ours_seed0.json'
+    row = json.loads(path.read_text())
+    assert row['evaluations']['10']['target/mIoU'] == 42 and sorted(row['evaluations']) == ['10', '20', '30', '40']
+    path.write_text(json.dumps({key: value for key, value in dict(row, commit='old').items() if key != 'evaluations'}))
+    counts_file(path).unlink()
+    mine.write()
+    assert json.loads(path.read_text()) == dict(row, commit='old') and counts_file(path).exists()
+
+
 def test_close_controls_are_not_published(make, tmp_path):
     suite = make(arms=dict(upper=dict(options=[*WIDE, 'model.beta=4'])))
     mine = board(suite, tmp_path)
     mine.execute()
     text = (mine.folder / 'leaderboard.md').read_text()
     assert 'Not published: the upper control upper is 3.00 points above the lower' in text and '| ours' not in text
-    assert len(list(mine.rows.iterdir())) == 6
+    assert len(list(mine.rows.glob('*.json'))) == 6
 
 
 def test_no_ranking_without_both_controls(make, tmp_path):
@@ -363,6 +427,22 @@ def test_counts_by_drive(tmp_path):
     every.process(None, [sample('x/s1_1.png', [0], [0]), sample('x/s1_2.png', [0], [0])])
     every.evaluate(2)
     assert every.drives.names == ('s1_1.png', 's1_2.png')
+
+
+def test_counts_of_several_evaluations_in_one_file(tmp_path):
+    several = {'a': [Drives((f'x{i}', 'y'), np.full((2, 2, 3), i), (0, 2) if i else None) for i in range(11)],
+               'b/c.d': [Drives(('z', ), np.ones((1, 2, 3), np.int64))]}
+    write_counts(tmp_path / 'counts.npz', several)
+    back = read_counts(tmp_path / 'counts.npz')
+    assert list(back) == ['a', 'b/c.d'] and len(back['a']) == 11  # 10 comes after 9
+    for domain, evaluations in several.items():
+        for ours, theirs in zip(back[domain], evaluations):
+            assert ours.names == theirs.names and ours.subset == theirs.subset
+            assert np.array_equal(ours.matrices, theirs.matrices)
+    first = (tmp_path / 'counts.npz').read_bytes()
+    write_counts(tmp_path / 'counts.npz', several)
+    assert (tmp_path / 'counts.npz').read_bytes() == first, 'the same counts are the same bytes'
+    assert read_counts(tmp_path / 'none.npz') == {}
 
 
 # ---------------------------------------------------------------- suites of the package

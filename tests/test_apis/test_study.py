@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 
 from mmseg_dg.apis import study as module
 from mmseg_dg.apis.row_configs import subset_lists
@@ -212,3 +213,20 @@ def test_tool_takes_seeds_from_the_config(make, tmp_path):
     lines = done.stdout.splitlines()
     assert ['randomness.seed=4' in lines[0], 'randomness.seed=5' in lines[1], len(lines)] == [True, True, 2]
     assert 'tools/train.py' in lines[0]
+
+
+def test_fingerprint_does_not_depend_on_where_things_lie(monkeypatch):
+    def fingerprint(configs, shared):
+        monkeypatch.setattr(module, 'config_homes', lambda: [Path(configs)])
+        monkeypatch.setenv('MMSEG_DG_SHARED', shared)
+        weights = f'{shared.rstrip("/")}/weights/x.pth'
+        lists = [f'{configs}/_base_/a.txt']
+        return module._fingerprint('name', Config(dict(lists=lists, weights=weights, other='/b')))
+
+    here = fingerprint('/here/configs', '/data')
+    assert here == fingerprint('/there/deep/configs', '/mnt/data/')
+    monkeypatch.setenv('MMSEG_DG_SHARED', '/data')
+    monkeypatch.setattr(module, 'config_homes', lambda: [Path('/here/configs')])
+    for lists in ('/here/configs/_base_/b.txt', '/there/configs/_base_/a.txt'):  # another file, another folder
+        other = Config(dict(lists=[lists], weights='/data/weights/x.pth', other='/b'))
+        assert here != module._fingerprint('name', other)

@@ -4,6 +4,7 @@ Examples::
 
     python tools/analysis_tools/label_free_regret.py work_dirs/study_*/* --domain target
     python tools/analysis_tools/label_free_regret.py RUN ... --choose-on camvid_day --report-on idd --out regret
+    python tools/analysis_tools/label_free_regret.py docs/benchmarks/rows/SUITE/*.json --domain target
 
 The runs' evaluators must be [dict(type='ConfusionMatrixMetric'), dict(type='LabelFreeMetric')], or another with mIoU
 in the place of the first (DriveMetric in suites). Writes regret.md and regret.csv (docs/choosing_without_labels.md).
@@ -22,7 +23,7 @@ from mmseg_dg.utils.atomic_files import write_text, written_whole
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('work_dirs', nargs='+', type=Path, metavar='WORK_DIR', help='of trainings')
+    parser.add_argument('work_dirs', nargs='+', type=Path, metavar='WORK_DIR', help='of trainings, or their rows')
     parser.add_argument('--domain', help='its label-free scores choose, its mIoU counts')
     parser.add_argument('--choose-on', metavar='DOMAIN', help='the first of these alone')
     parser.add_argument('--report-on', metavar='DOMAIN', help='the second alone')

@@ -11,10 +11,23 @@ from typing import Optional
 from mmengine.logging import print_log
 
 from mmseg_dg.apis.study import FINISHED, Run, Study, check_folder, read_record
+from mmseg_dg.evaluation.drives import read_counts, write_counts
 from mmseg_dg.utils.atomic_files import write_text
 
 from .page import write_pages
-from .rows import COST, encoder_fields, make_row, read_rows, write_row
+from .rows import (
+    COST,
+    ROWS,
+    counts_file,
+    drives_of,
+    encoder_fields,
+    make_row,
+    read_rows,
+    row_file,
+    score_fields,
+    scored_domains,
+    write_row,
+)
 from .suite import Arm, Suite
 
 _HOUR = 3600
@@ -43,18 +56,26 @@ class Leaderboard:
     """A suite and the folder its runs, rows and pages lie in.
 
     ``runs/<arm>/seed<N>`` are work dirs, ``rows/<arm>_seed<N>.json`` what is known of a finished
-    run; ``leaderboard.md`` and ``leaderboard.html`` hold nothing that depends on when or how often
-    a run was interrupted, ``costs.md`` does.
+    run, with its counts by drive beside it; ``leaderboard.md`` and ``leaderboard.html`` hold
+    nothing that depends on when or how often a run was interrupted, ``costs.md`` does. A run whose
+    row is there counts as finished: its work dir may be gone.
 
     Args:
         suite: What is compared.
         folder: Made where it is missing.
         train_script: The program that trains (``tools/train.py``).
         gpus: As :class:`Study`; 0: CPU.
+        earlier: Folder of rows from another machine, such as ``docs/benchmarks/rows/SUITE``. Those
+            with this suite's settings are taken over and not trained again.
+
+    Raises:
+        FileNotFoundError: There is no folder ``earlier``.
     """
-    def __init__(self, suite: Suite, folder: Path, train_script: Path,
-                 gpus: Optional[int] = None) -> None:
-        self.suite, self.folder = suite, Path(folder)
+    def __init__(self, suite: Suite, folder: Path, train_script: Path, gpus: Optional[int] = None,
+                 earlier: Optional[Path] = None) -> None:
+        self.suite, self.folder, self.earlier = suite, Path(folder), earlier
+        if earlier is not None and not Path(earlier).is_dir():
+            raise FileNotFoundError(f'--rows {earlier}: there is no such folder')
         self.studies = {
             arm.name: Study(str(arm.config), self.folder / 'runs' / arm.name, suite.seeds,
                             rows=[arm.row] if arm.row else (),
@@ -69,9 +90,9 @@ class Leaderboard:
         suite's order.
 
         Raises:
-            ValueError: A folder holds a run with other settings.
+            ValueError: A folder holds a run with other settings, or a row of such a run.
         """
-        rows, planned = read_rows(self.rows), []
+        rows, planned = self._all_rows(), []
         for arm in self.suite.arms:
             study = self.studies[arm.name]
             # CPU-seconds of the arm's finished runs, without those of which an attempt is missing
@@ -84,7 +105,8 @@ class Leaderboard:
             seconds = measured or self.suite.seconds_per_image * (arm.budget - arm.images_before)
             for run in study.runs():
                 check_folder(run, study.fingerprint_of(run))
-                if not read_record(run.folder / FINISHED):
+                ended = read_record(run.folder / FINISHED) or run.seed in rows.get(arm.name, {})
+                if not ended:
                     planned.append(
                         Planned(arm=arm, study=study, run=run, seconds=float(seconds),
                                 measured=measured is not None))
@@ -93,7 +115,66 @@ class Leaderboard:
     @property
     def rows(self) -> Path:
         """Folder of the rows."""
-        return self.folder / 'rows'
+        return self.folder / ROWS
+
+    def _all_rows(self) -> dict[str, dict[int, dict]]:
+        """``{arm: {seed: row}}`` of this suite: its own, and earlier ones that fit.
+
+        Raises:
+            ValueError: An own row has other settings, and no work dir that made it.
+        """
+        own = read_rows(self.rows)
+        earlier = read_rows(self.earlier) if self.earlier is not None else {}
+        found: dict[str, dict[int, dict]] = {}
+        for arm in self.suite.arms:
+            study = self.studies[arm.name]
+            for run in study.runs():
+                row = own.get(arm.name, {}).get(run.seed)
+                if row and not read_record(run.folder / FINISHED):
+                    changed = self._changes(row, arm, study, run)
+                    if changed:
+                        raise ValueError(
+                            f'{row_file(self.rows, arm.name, run.seed)} is of a run with other '
+                            f'settings ({changed}). Use another --out, or delete that file')
+                if row is None:
+                    row = earlier.get(arm.name, {}).get(run.seed)
+                    row = row if row and not self._changes(row, arm, study, run) else None
+                if row:
+                    found.setdefault(arm.name, {})[run.seed] = row
+        return found
+
+    def _changes(self, row: dict, arm: Arm, study: Study, run: Run) -> str:
+        """What differs between the run a row is of and the one the suite asks for; '' if nothing.
+        """
+        asked = dict(fingerprint=study.fingerprint_of(run), options=arm.options,
+                     score=self.suite.score)
+        return '; '.join(f'{key} was {row.get(key)}, is {value}' for key, value in asked.items()
+                         if row.get(key) != value)
+
+    def _left_out(self) -> list[str]:
+        """A line for each earlier row of one of the suite's runs that is not of its settings."""
+        earlier = read_rows(self.earlier) if self.earlier is not None else {}
+        return [
+            f'not taken over: {row_file(Path(str(self.earlier)), arm.name, run.seed)} ({changed})'
+            for arm in self.suite.arms for study in [self.studies[arm.name]]
+            for run in study.runs() if (row := earlier.get(arm.name, {}).get(run.seed)) and (
+                changed := self._changes(row, arm, study, run))
+        ]
+
+    def _take_over(self) -> None:
+        """Copy earlier rows that fit, with their counts by drive, to the own ones."""
+        if self.earlier is None:
+            return
+        for arm, by_seed in self._all_rows().items():
+            for seed in by_seed:
+                source, own = (row_file(Path(folder), arm, seed)
+                               for folder in (self.earlier, self.rows))
+                if not own.exists():
+                    counts = read_counts(counts_file(source))  # first: a row says that all is there
+                    if counts:
+                        own.parent.mkdir(parents=True, exist_ok=True)
+                        write_counts(counts_file(own), counts)
+                    write_row(own, by_seed[seed])
 
     def plan_text(self) -> str:
         """What is left to do and what it is expected to cost, for people."""
@@ -108,6 +189,7 @@ class Leaderboard:
             hours = of_arm[0].seconds / _HOUR  # of one run; the same for all of an arm
             how = 'measured' if of_arm[0].measured else 'estimated from its images'
             lines.append(f'  {name}: {len(of_arm)} runs of {hours:.3f} CPU-hours ({how})')
+        lines += self._left_out()
         lines.append(f'planned: {sum(p.seconds for p in planned) / _HOUR:.2f} CPU-hours')
         return '\n'.join(lines)
 
@@ -142,7 +224,20 @@ class Leaderboard:
         """Write the row of a finished run."""
         row = make_row(arm, run.seed, run.folder, self._command(study, run),
                        study.fingerprint_of(run), self.suite.score)
-        write_row(self.rows / f'{arm.name}_seed{run.seed}.json', row)
+        path = row_file(self.rows, arm.name, run.seed)
+        self._write_counts(arm, run, path)
+        write_row(path, row)
+
+    def _write_counts(self, arm: Arm, run: Run, path: Path) -> None:
+        """Leave a run's counts by drive, of the domains that are scored, beside its row."""
+        found = drives_of(run.folder)
+        kept = {
+            domain: found[domain]
+            for domain in scored_domains(arm.cfg, self.suite.score) if domain in found
+        }
+        if kept:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_counts(counts_file(path), kept)
 
     def _command(self, study: Study, run: Run) -> str:
         """The command that trains a run, as anybody can type it: no paths of this machine."""
@@ -168,20 +263,28 @@ class Leaderboard:
         Returns:
             The Markdown and the HTML file.
         """
+        self._take_over()
         for arm in self.suite.arms:
             study = self.studies[arm.name]
             for run in study.runs():
-                path = self.rows / f'{arm.name}_seed{run.seed}.json'
+                path = row_file(self.rows, arm.name, run.seed)
                 if not read_record(run.folder / FINISHED):
                     continue
                 # a row without its score (the mean of the last three evaluations) is damaged
                 row = read_record(path, needs='last_three')
                 if not row:
                     self._note(arm, study, run)
-                elif 'encoder_note' not in row:  # of a version that knew nothing of the encoder
-                    found = encoder_fields(arm, run.folder, self.suite.score)
-                    write_row(path, dict(row, **found))
-        return write_pages(self.suite, self.folder, read_rows(self.rows))
+                    continue
+                # what earlier versions did not write
+                missing = {}
+                if 'encoder_note' not in row:
+                    missing.update(encoder_fields(arm, run.folder, self.suite.score))
+                if 'evaluations' not in row:
+                    missing.update(score_fields(run.folder, self.suite.score, arm.steps))
+                if missing:
+                    self._write_counts(arm, run, path)
+                    write_row(path, dict(row, **missing))
+        return write_pages(self.suite, self.folder, self._all_rows())
 
 
 class measured_cost:

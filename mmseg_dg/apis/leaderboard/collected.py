@@ -21,7 +21,6 @@ from .rows import (
     SCHEMA,
     below_configs,
     evaluations_of,
-    plain,
     score_fields,
     scored_domains,
 )
@@ -39,7 +38,7 @@ def collected_row(folder: Path, score: Optional[str] = None, arm: Optional[str] 
                   control: Optional[str] = None, commit: Optional[str] = None,
                   command: Optional[str] = None, encoder: bool = False) -> dict[str, Any]:
     """The row of a finished run of tools/train.py; its fields are those of the leaderboard's rows,
-    with ``evaluations`` (every score of every evaluation), ``wall_seconds`` and ``command_from``.
+    with ``wall_seconds`` and ``command_from``.
 
     What the run has recorded of itself (``run.json``) is taken first. Runs of earlier versions have
     none: then versions are those in the log, and the command is what the config of the work dir
@@ -86,11 +85,8 @@ def collected_row(folder: Path, score: Optional[str] = None, arm: Optional[str] 
         or ', '.join(dict.fromkeys(r['commit'] for r in recorded if r['commit'])),
         versions=recorded[-1]['versions'] if recorded else attempts[-1].versions,
         budget=dict(steps=steps, images_per_step=images, images_before=0, images=steps * images),
-        **score_fields(folder, score, steps), evaluations={
-            str(n): {key: plain(value)
-                     for key, value in sorted(evaluations[n].items())}
-            for n in sorted(evaluations)
-        }, **_cost(folder, attempts), **(_encoder_fields(folder, score) if encoder else {}))
+        **score_fields(folder, score, steps), **_cost(folder, attempts),
+        **(_encoder_fields(folder, score) if encoder else {}))
 
 
 class _Attempt:

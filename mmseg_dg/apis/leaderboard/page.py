@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Optional
 
 from mmseg_dg.evaluation.bias import GROUPS
-from mmseg_dg.evaluation.drives import bootstrap_difference
+from mmseg_dg.evaluation.drives import bootstrap_difference, read_counts
 from mmseg_dg.utils.atomic_files import write_text
 
 from .judgment import RISE, Gain, mean_and_spread, paired_gain
-from .rows import drives_of, scored_domains
+from .rows import ROWS, counts_file, row_file, scored_domains
 from .suite import Arm, Suite
 
 #: Name of the arm -> seed -> row (fields: docs/leaderboard.md), of finished runs.
@@ -62,7 +62,7 @@ def write_pages(suite: Suite, folder: Path, rows: Rows) -> tuple[Path, Path]:
 
     Args:
         suite: What is compared.
-        folder: Of the leaderboard; counts by drive are read from its runs.
+        folder: Of the leaderboard; counts by drive are read beside its rows.
         rows: Those there are.
 
     Returns:
@@ -88,7 +88,7 @@ def page_blocks(suite: Suite, folder: Path, rows: Rows) -> list[Block]:
 
     Args:
         suite: What is compared.
-        folder: Of the leaderboard; counts by drive are read from its runs.
+        folder: Of the leaderboard; counts by drive are read beside its rows.
         rows: Those there are.
     """
     done, total = sum(len(by_seed) for by_seed in rows.values()), len(suite.arms) * len(suite.seeds)
@@ -190,7 +190,7 @@ def gain_of(suite: Suite, folder: Path, rows: Rows, arm: Arm) -> Optional[Gain]:
 
     Args:
         suite: What is compared.
-        folder: Of the leaderboard; counts by drive are read from its runs.
+        folder: Of the leaderboard; counts by drive are read beside its rows.
         rows: By arm and seed; has the arm.
         arm: The arm.
 
@@ -209,7 +209,8 @@ def gain_of(suite: Suite, folder: Path, rows: Rows, arm: Arm) -> Optional[Gain]:
         # counts by drive of the arm's and of the control's runs, without runs that left none
         runs, control_runs = ([
             counts for seed in seeds
-            if (counts := _drives_by_domain(each.work_dir(folder, seed), domains)) is not None
+            if (counts := _drives_by_domain(row_file(folder
+                                                     / ROWS, each.name, seed), domains)) is not None
         ] for each in (arm, control))
         # nothing is resampled unless every run of both has left counts
         if seeds and len(runs) == len(control_runs) == len(seeds):
@@ -219,11 +220,11 @@ def gain_of(suite: Suite, folder: Path, rows: Rows, arm: Arm) -> Optional[Gain]:
     return paired_gain(score, control_score, drives)
 
 
-def _drives_by_domain(folder: Path, domains: Sequence[str]) -> Optional[dict]:
-    """Counts of drives of the run in a work dir, ``{domain: [its last evaluations]}``; None unless
-    all domains have them.
+def _drives_by_domain(row: Path, domains: Sequence[str]) -> Optional[dict]:
+    """Counts of drives beside a row, ``{domain: [its last evaluations]}``; None unless all domains
+    have them.
     """
-    found = drives_of(folder)
+    found = read_counts(counts_file(row))
     if any(domain not in found for domain in domains):
         return None
     return {domain: found[domain] for domain in domains}

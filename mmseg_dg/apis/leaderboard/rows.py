@@ -24,6 +24,8 @@ from .suite import Arm
 
 #: File in a work dir, written by :class:`.board.measured_cost`.
 COST = 'cpu_seconds.json'
+#: Folder of the rows below that of a leaderboard.
+ROWS = 'rows'
 #: Version of the fields of a row; a higher one means that some were renamed.
 SCHEMA = 1
 
@@ -36,6 +38,23 @@ def evaluations_of(folder: Path) -> dict[int, dict[str, float]]:
              if (match := re.fullmatch(r'evaluation_iter_(\d+)', path.stem))]
     # sorted by iteration and time: the newest of an iteration comes last, and stays in the dict
     return {n: read_evaluation(path) for n, _, path in sorted(files)}
+
+
+def evaluations_in(row: Path) -> dict[int, dict[str, float]]:
+    """The same from a row's file; a number that is None there is nan.
+
+    Raises:
+        ValueError: It is no row, or an earlier version has written it, without ``evaluations``.
+    """
+    found = read_record(row, needs='evaluations')
+    if not found:
+        raise ValueError(f'{row} is no row with evaluations: rows of earlier versions have none, '
+                         'then give the work dir')
+    return {
+        int(n): {key: math.nan if value is None else value
+                 for key, value in metrics.items()}
+        for n, metrics in found['evaluations'].items()
+    }
 
 
 def drives_of(folder: Path) -> dict[str, list[Drives]]:
@@ -121,7 +140,8 @@ def score_fields(folder: Path, score: str, steps: int) -> dict[str, Any]:
         ``score``; of it the mean of the ``last_three`` evaluations, the ``last`` one, the highest
         with its iteration (``best_on_validation``, ``best_iteration``), ``rise_in_last_quarter``
         and the ``curve`` by iteration; ``metrics``, every metric's mean of the last three, and
-        ``groups``, those of thirds of the classes. Numbers that are nan are None.
+        ``groups``, those of thirds of the classes; ``evaluations``, every metric of every
+        evaluation. Numbers that are nan are None.
 
     Raises:
         ValueError: No evaluation has the score.
@@ -140,9 +160,15 @@ def score_fields(folder: Path, score: str, steps: int) -> dict[str, Any]:
     # head, middle and tail of the classes by frequency
     groups = {group: means.get(f'{_domain_of(score)}/mIoU.{group}') for group in GROUPS}
     rises = plain(rise(evaluations, score, steps))
-    return dict(score=score, last_three=value, last=plain(last.get(score, math.nan)),
-                best_on_validation=highest, best_iteration=best_iteration,
-                rise_in_last_quarter=rises, metrics=means, groups=groups, curve=curve)
+    complete = {
+        str(n): {key: plain(number)
+                 for key, number in sorted(evaluations[n].items())}
+        for n in sorted(evaluations)
+    }
+    return dict(evaluations=complete, score=score, last_three=value,
+                last=plain(last.get(score, math.nan)), best_on_validation=highest,
+                best_iteration=best_iteration, rise_in_last_quarter=rises, metrics=means,
+                groups=groups, curve=curve)
 
 
 def _domain_of(score: str) -> str:
@@ -161,6 +187,16 @@ def below_configs(path: Path) -> str:
     """
     parts = path.parts
     return '/'.join(parts[parts.index('configs'):]) if 'configs' in parts else path.name
+
+
+def row_file(folder: Path, arm: str, seed: int) -> Path:
+    """The row of one run in a folder of rows."""
+    return folder / f'{arm}_seed{seed}.json'
+
+
+def counts_file(row: Path) -> Path:
+    """Where the counts by drive of a row lie (:func:`mmseg_dg.evaluation.drives.write_counts`)."""
+    return row.with_name(f'{row.stem}_drives.npz')
 
 
 def write_row(path: Path, row: dict) -> None:
