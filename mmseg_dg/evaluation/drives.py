@@ -156,7 +156,7 @@ def write_counts(path: Any, counts: Mapping[str, Sequence[Drives]]) -> None:
     """Write several evaluations, ``{domain: [counts]}``, as one file, whole or not at all; the same
     counts give the same bytes.
     """
-    arrays = {
+    arrays: dict[str, Any] = {
         f'{domain}/{i}/{key}': value
         for domain, evaluations in sorted(counts.items())
         for i, drives in enumerate(evaluations)
@@ -193,7 +193,7 @@ def _place(prefix: str) -> tuple[str, int]:
     return domain, int(number)
 
 
-def _arrays(drives: Drives) -> dict[str, np.ndarray]:
+def _arrays(drives: Drives) -> dict[str, Any]:
     """Counts as arrays of a file; ``subset`` is [-1] for None."""
     return dict(names=np.array(drives.names), matrices=drives.matrices,
                 subset=np.array([-1] if drives.subset is None else drives.subset))
