@@ -26,6 +26,7 @@ from mmseg_dg.apis.demo import DEMOS, DOMAINS, MEAN, Arm
 from mmseg_dg.apis.entry import run_tool
 from mmseg_dg.apis.export import export_network
 from mmseg_dg.utils.atomic_files import write_text
+from mmseg_dg.utils.config_files import read_config_file
 from mmseg_dg.utils.work_dir import read_pointer
 from mmseg_dg.weights.files import sha256_of
 from mmseg_dg.weights.shipped import card as shipped_card
@@ -98,7 +99,17 @@ def made_of(name: str, method: str, arm: Arm, summary: dict, record: dict, descr
         cpu_seconds=record.get('cpu_seconds'), score_mIoU_percent=own,
         controls={entry['title']: {key: round(entry['mIoU'][key], 2) for key in (*DOMAINS, MEAN)}
                   for entry in controls},
-        score_note='of the float32 network after the last iteration, 80 pictures per domain; one training')
+        score_note=f'of the float32 network after the last iteration, {pictures_of(arm)} pictures per domain; one '
+        'training')
+
+
+def pictures_of(arm: Arm) -> int:
+    """Validation pictures of each domain, which the config names."""
+    loaders = read_config_file(ROOT / 'configs' / 'demo' / arm.config).val_dataloader
+    found = {int(loaders[domain].dataset.num_images) for domain in DOMAINS}
+    if len(found) != 1:
+        raise ValueError(f'{arm.config}: validation domains have {sorted(found)} pictures, a card names one number')
+    return found.pop()
 
 
 def table(cards: list[dict]) -> str:
