@@ -152,8 +152,8 @@ def closest(name: str, known: Iterable[str]) -> str:
 
 
 def config_homes() -> list[Path]:
-    """Folders in which the package's configs can be found: of an installed package, of a
-    repository, or links from the one to the other.
+    """Folders of the package's configs that there are: ``.mim/configs``, which an installed package
+    has (an editable one as a link), and ``configs`` beside the package, which a clone has.
     """
     homes = [_PACKAGE / '.mim' / 'configs', _PACKAGE.parent / 'configs']
     return [home for home in homes if home.is_dir()]

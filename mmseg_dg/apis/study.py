@@ -323,8 +323,7 @@ def _fingerprint(name: str, cfg: Config) -> str:
     """
     text = repr(cfg._cfg_dict.to_dict())
     places = {str(home): 'configs' for home in config_homes()}
-    if os.environ.get(_SHARED):
-        places[os.environ[_SHARED].rstrip('/')] = f'${_SHARED}'
+    places[os.environ.get(_SHARED) or '../shared'] = f'${_SHARED}'  # the default in configs
     for place, written in places.items():
         # whole folders at the beginning of a string
         text = text.replace(f"'{place}/", f"'{written}/")

@@ -72,11 +72,12 @@ def lay_out_configs_once() -> None:
     def laid_out(text: str, style: tuple[tuple[str, Any], ...]) -> tuple:
         return original(text, style_config=dict(style))
 
-    def format_code(text: str, style_config: Any = None, **options: Any) -> tuple:
-        """yapf's, which remembers the last texts."""
-        if options or not isinstance(style_config, dict):  # mmengine calls it in one way
-            return original(text, style_config=style_config, **options)
-        return laid_out(text, tuple(sorted(style_config.items())))
+    def format_code(text: str, *args: Any, **options: Any) -> tuple:
+        """yapf's, which remembers the last texts of configs."""
+        style = options.get('style_config')
+        if args or len(options) != 1 or not isinstance(style, dict):  # not mmengine's call
+            return original(text, *args, **options)
+        return laid_out(text, tuple(sorted(style.items())))
 
     vars(format_code)['lays_out_once'] = True
     library.FormatCode = format_code

@@ -9,6 +9,7 @@ Shapes: S samples of the bootstrap, K classes, D drives.
 import os
 import re
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Optional
 
@@ -182,9 +183,10 @@ def read_counts(path: Any) -> dict[str, list[Drives]]:
             for prefix in sorted(prefixes, key=_place):
                 found.setdefault(_place(prefix)[0], []).append(_drives_in(file, prefix))
             return found
-    except (OSError, KeyError, zipfile.BadZipFile) as error:
-        raise ValueError(f'{path} is damaged ({error}): delete it, and its row, or take both from '
-                         'where they were copied') from error
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        # of numpy's text the kind alone: it advises to unpickle files without a check
+        raise ValueError(f'{path} is damaged ({type(error).__name__}): delete it, and its row, or '
+                         'take both from where they were copied') from error
 
 
 def _place(prefix: str) -> tuple[str, int]:

@@ -66,7 +66,9 @@ class SemiDraws:
 
 @contextmanager
 def evaluation_mode(network: nn.Module) -> Iterator[None]:
-    """Every module of the network in evaluation mode inside the block, and as it was after it."""
+    """Every module of the network in evaluation mode inside the block; those that were in training
+    mode before are so again after it.
+    """
     # only those that are to change: a frozen encoder's are there already
     training = [module for module in network.modules() if module.training]
     for module in training:

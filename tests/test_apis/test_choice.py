@@ -61,6 +61,11 @@ def test_runs_are_read_from_their_evaluations(tmp_path):
     of_row, = read_curves([tmp_path / 'dacs_seed0.json'], choose_on='b', report_on='a')
     assert of_row.name == 'dacs_seed0'
     assert (of_row.iterations, of_row.miou, of_row.scores) == (curve.iterations, curve.miou, curve.scores)
+    with pytest.raises(FileNotFoundError, match='nowhere.json'):
+        read_curves([tmp_path / 'nowhere.json'], 'b', 'a')
+    (tmp_path / 'broken.json').write_text('{')
+    with pytest.raises(ValueError, match='broken.json is no row'):
+        read_curves([tmp_path / 'broken.json'], 'b', 'a')
     write_row(tmp_path / 'dacs_seed0.json', {key: fields[key] for key in fields if key != 'evaluations'})
-    with pytest.raises(ValueError, match='dacs_seed0.json is no row with evaluations'):
+    with pytest.raises(ValueError, match='dacs_seed0.json has no "evaluations"'):
         read_curves([tmp_path / 'dacs_seed0.json'], 'b', 'a')

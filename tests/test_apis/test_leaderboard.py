@@ -271,10 +271,64 @@ def test_rows_of_another_machine_are_taken_over(make, tmp_path, capfd):
     again = board(make(), tmp_path, 'second')
     assert again.plan() == [] and again.execute() == []
     assert (again.folder / 'leaderboard.md').read_text() == text
+    (again.rows / 'ours_seed0.json').write_text('{')  # mended from the other machine's
+    Leaderboard(make(), tmp_path / 'second', tmp_path / 'trainer.py', 0, first.rows).write()
+    assert (again.folder / 'leaderboard.md').read_text() == text and again.plan() == []
     counts = counts_file(again.rows / 'ours_seed0.json')
-    counts.write_bytes(counts.read_bytes()[:100])
-    with pytest.raises(ValueError, match='ours_seed0_drives.npz is damaged'):
-        again.write()
+    whole_bytes = counts.read_bytes()
+    flipped = bytearray(whole_bytes)
+    flipped[len(flipped) // 2] ^= 1
+    for damage in (whole_bytes[:100], b'', b'version https://git-lfs.github.com/spec/v1', bytes(flipped)):
+        counts.write_bytes(damage)
+        with pytest.raises(ValueError, match='ours_seed0_drives.npz is damaged') as caught:
+            again.write()
+        assert 'pickle' not in str(caught.value)
+
+
+def test_own_results_come_before_those_of_others(make, tmp_path):
+    """A run that has ended here, but has no row yet, is noted; another machine's row does not replace it."""
+    first = board(make(seeds=[0]), tmp_path, 'first')
+    first.execute()
+    other = json.loads((first.rows / 'ours_seed0.json').read_text())
+    (first.rows / 'ours_seed0.json').write_text(json.dumps(dict(other, last_three=99.)))
+    mine = board(make(seeds=[0]), tmp_path, 'mine')
+    run = next(planned for planned in mine.plan() if planned.arm.name == 'ours')
+    run.study.train(run.run)  # and the power is gone
+    mine = Leaderboard(make(seeds=[0]), tmp_path / 'mine', tmp_path / 'trainer.py', 0, first.rows)
+    mine.execute()
+    assert json.loads((mine.rows / 'ours_seed0.json').read_text())['last_three'] == other['last_three'] != 99
+
+
+def test_counts_belong_to_their_row(make, tmp_path):
+    mine = board(make(seeds=[0]), tmp_path)
+    mine.execute()
+    row, text = mine.rows / 'ours_seed0.json', (mine.folder / 'leaderboard.md').read_text()
+    counts_file(row).unlink()
+    mine.write()
+    assert counts_file(row).exists() and (mine.folder / 'leaderboard.md').read_text() == text
+    for path in mine.folder.glob('runs/ours/*/*/drives_*.npz'):  # another run, whose evaluator counts no drives
+        path.unlink()
+    row.unlink()
+    mine.write()
+    assert row.exists() and not counts_file(row).exists()
+
+
+def test_another_score_is_read_from_the_runs_or_refused(make, tmp_path):
+    mine = board(make(seeds=[0]), tmp_path)
+    mine.execute()
+    other = board(make(seeds=[0], score='target/IoU.road'), tmp_path)
+    other.write()
+    row = json.loads((mine.rows / 'ours_seed0.json').read_text())
+    assert row['score'] == 'target/IoU.road' and row['last_three'] == pytest.approx(row['metrics']['target/IoU.road'])
+    shutil.rmtree(mine.folder / 'runs')
+    words = 'score was target/IoU.road, is target/mIoU.*delete that file and .*_drives.npz'
+    with pytest.raises(ValueError, match=words):
+        board(make(seeds=[0]), tmp_path).write()
+    changed = make(seeds=[0], arms=dict(ours=dict(options=['model.beta=9'])))
+    mine = board(make(seeds=[0]), tmp_path, 'third')
+    mine.execute()
+    with pytest.raises(ValueError, match='holds a run with other settings'):
+        board(changed, tmp_path, 'third').write()  # pages alone
 
 
 def test_rows_of_other_settings_are_not_taken_over(make, tmp_path):
@@ -283,7 +337,12 @@ def test_rows_of_other_settings_are_not_taken_over(make, tmp_path):
     changed = dict(ours=dict(options=['model.beta=9']))
     second = Leaderboard(make(arms=changed, seeds=[0]), tmp_path / 'second', tmp_path / 'trainer.py', 0, first.rows)
     assert [planned.arm.name for planned in second.plan()] == ['ours']
-    assert "ours_seed0.json (options was ['model.beta=8'], is ['model.beta=9'])" in second.plan_text()
+    (first.rows / 'extra.json').write_text((first.rows / 'lower_seed0.json').read_text())
+    (first.rows / 'other_seed0.json').write_text(json.dumps(dict(arm='other', seed=None, last_three=1)))
+    plan = second.plan_text()
+    assert "ours_seed0.json (options was ['model.beta=8'], is ['model.beta=9'])" in plan
+    assert 'extra.json (a row of lower, seed 0 is called lower_seed0.json)' in plan
+    assert 'other_seed0.json (arm other, seed None is no run of the suite)' in plan
     second.execute()
     assert calls(tmp_path, 'second') == ['ours 0']
     (tmp_path / 'configs' / 'two.py').write_text((tmp_path / 'configs' / 'two.py').read_text() + 'more = 1\n')

@@ -218,13 +218,14 @@ def test_tool_takes_seeds_from_the_config(make, tmp_path):
 def test_fingerprint_does_not_depend_on_where_things_lie(monkeypatch):
     def fingerprint(configs, shared):
         monkeypatch.setattr(module, 'config_homes', lambda: [Path(configs)])
-        monkeypatch.setenv('MMSEG_DG_SHARED', shared)
-        weights = f'{shared.rstrip("/")}/weights/x.pth'
+        monkeypatch.setenv('MMSEG_DG_SHARED', shared)  # '' stands for unset, as in configs
+        weights = f'{shared or "../shared"}/weights/x.pth'
         lists = [f'{configs}/_base_/a.txt']
         return module._fingerprint('name', Config(dict(lists=lists, weights=weights, other='/b')))
 
     here = fingerprint('/here/configs', '/data')
-    assert here == fingerprint('/there/deep/configs', '/mnt/data/')
+    for shared in ('/mnt/data', '/mnt/data/', '../shared', ''):  # the default of configs is ../shared
+        assert here == fingerprint('/there/deep/configs', shared), shared
     monkeypatch.setenv('MMSEG_DG_SHARED', '/data')
     monkeypatch.setattr(module, 'config_homes', lambda: [Path('/here/configs')])
     for lists in ('/here/configs/_base_/b.txt', '/there/configs/_base_/a.txt'):  # another file, another folder

@@ -1,7 +1,10 @@
 """Resizing: torch's values, and gradients that agree with torch's whichever way they are taken."""
+import io
+
 import pytest
 import torch
 import torch.nn.functional as F
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from mmseg_dg.ops import resize as module
 from mmseg_dg.ops.resize import WIDEST, resize
@@ -24,6 +27,35 @@ def test_gradient_is_that_of_torch(size, align_corners):
     (ours, our_grad), (theirs, their_grad) = both(maps, size, align_corners)
     assert torch.equal(ours, theirs)
     torch.testing.assert_close(our_grad, their_grad, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize('old, new', [(8, 128), (32, 128), (7, 190), (64, 3)])
+def test_single_precision_is_as_close_as_torchs_own(old, new):
+    maps = torch.randn(2, 3, old, old)
+    (_, ours), (_, theirs) = both(maps, (new, new))
+    exact = list(both(maps.double(), (new, new)))[1][1]
+    assert (ours - exact).abs().max() <= 2 * (theirs - exact).abs().max() + 1e-6 * exact.abs().max()
+
+
+def test_other_modes_of_torch():
+    """Traces that can be saved, ``torch.func``, forward mode, and what comes after other modes."""
+    class Larger(torch.nn.Conv2d):
+        def forward(self, x):
+            return resize(super().forward(x), (9, 11))
+
+    torch.jit.save(torch.jit.trace(Larger(3, 3, 1), torch.randn(1, 3, 4, 5)), io.BytesIO())
+    maps = torch.randn(2, 3, 4, 5, dtype=torch.float64, requires_grad=True)
+    gradient = torch.autograd.grad(resize(maps, (9, 11)).square().sum(), maps)[0]
+    torch.testing.assert_close(torch.func.grad(lambda x: resize(x, (9, 11)).square().sum())(maps), gradient)
+    _, tangent = torch.func.jvp(lambda x: resize(x, (9, 11)), (maps.detach(), ), (torch.ones_like(maps), ))
+    torch.testing.assert_close(tangent, torch.ones(2, 3, 9, 11, dtype=torch.float64))
+    module._weights.cache_clear()
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        resize(torch.randn(1, 1, 4, 5, requires_grad=True), (9, 11)).sum().backward()
+    with torch.device('meta'):
+        maps.grad = None
+        resize(maps, (9, 11)).sum().backward()
+    assert maps.grad.device.type == 'cpu'
 
 
 def test_second_derivative():

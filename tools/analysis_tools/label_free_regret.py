@@ -4,7 +4,7 @@ Examples::
 
     python tools/analysis_tools/label_free_regret.py work_dirs/study_*/* --domain target
     python tools/analysis_tools/label_free_regret.py RUN ... --choose-on camvid_day --report-on idd --out regret
-    python tools/analysis_tools/label_free_regret.py docs/benchmarks/rows/SUITE/*.json --domain target
+    python tools/analysis_tools/label_free_regret.py work_dirs/city_uda/rows/*.json --domain target  # of a leaderboard
 
 The runs' evaluators must be [dict(type='ConfusionMatrixMetric'), dict(type='LabelFreeMetric')], or another with mIoU
 in the place of the first (DriveMetric in suites). Writes regret.md and regret.csv (docs/choosing_without_labels.md).

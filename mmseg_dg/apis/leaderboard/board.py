@@ -4,6 +4,7 @@ import resource
 import shlex
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
@@ -11,9 +12,10 @@ from typing import Optional
 from mmengine.logging import print_log
 
 from mmseg_dg.apis.study import FINISHED, Run, Study, check_folder, read_record
-from mmseg_dg.evaluation.drives import read_counts, write_counts
+from mmseg_dg.evaluation.drives import Drives, read_counts, write_counts
 from mmseg_dg.utils.atomic_files import write_text
 
+from .earlier import Asked, Earlier, Key, changes, read_earlier
 from .page import write_pages
 from .rows import (
     COST,
@@ -66,7 +68,7 @@ class Leaderboard:
         train_script: The program that trains (``tools/train.py``).
         gpus: As :class:`Study`; 0: CPU.
         earlier: Folder of rows from another machine, such as ``docs/benchmarks/rows/SUITE``. Those
-            with this suite's settings are taken over and not trained again.
+            of this suite's runs, with its settings and score, are taken over and not trained again.
 
     Raises:
         FileNotFoundError: There is no folder ``earlier``.
@@ -117,64 +119,57 @@ class Leaderboard:
         """Folder of the rows."""
         return self.folder / ROWS
 
+    def _asked(self) -> dict[Key, Asked]:
+        """What a row must say to be of a run of this suite."""
+        return {(arm.name, run.seed): dict(fingerprint=self.studies[arm.name].fingerprint_of(run),
+                                           options=arm.options, score=self.suite.score)
+                for arm in self.suite.arms
+                for run in self.studies[arm.name].runs()}
+
+    def _earlier(self) -> Earlier:
+        """The rows of another machine, nothing without them."""
+        if self.earlier is None:
+            return Earlier({}, [])
+        return read_earlier(self.earlier, self._asked())
+
+    def _ended(self) -> set[Key]:
+        """Runs whose work dir says that they have ended."""
+        return {(arm.name, run.seed)
+                for arm in self.suite.arms
+                for run in self.studies[arm.name].runs() if read_record(run.folder / FINISHED)}
+
     def _all_rows(self) -> dict[str, dict[int, dict]]:
         """``{arm: {seed: row}}`` of this suite: its own, and earlier ones that fit.
 
         Raises:
-            ValueError: An own row has other settings, and no work dir that made it.
+            ValueError: An own row has other settings, and no work dir from which it is made anew.
         """
-        own = read_rows(self.rows)
-        earlier = read_rows(self.earlier) if self.earlier is not None else {}
+        own, earlier, ended = read_rows(self.rows), self._earlier().fitting, self._ended()
         found: dict[str, dict[int, dict]] = {}
-        for arm in self.suite.arms:
-            study = self.studies[arm.name]
-            for run in study.runs():
-                row = own.get(arm.name, {}).get(run.seed)
-                if row and not read_record(run.folder / FINISHED):
-                    changed = self._changes(row, arm, study, run)
-                    if changed:
-                        raise ValueError(
-                            f'{row_file(self.rows, arm.name, run.seed)} is of a run with other '
-                            f'settings ({changed}). Use another --out, or delete that file')
-                if row is None:
-                    row = earlier.get(arm.name, {}).get(run.seed)
-                    row = row if row and not self._changes(row, arm, study, run) else None
-                if row:
-                    found.setdefault(arm.name, {})[run.seed] = row
+        for (arm, seed), asked in self._asked().items():
+            row = own.get(arm, {}).get(seed)
+            changed = changes(row, asked) if row else ''
+            if row and changed and (arm, seed) not in ended:
+                path = row_file(self.rows, arm, seed)
+                raise ValueError(f'{path} is of a run with other settings ({changed}). Use another '
+                                 f'--out, or delete that file and {counts_file(path).name}')
+            if row is None and (arm, seed) not in ended and (arm, seed) in earlier:
+                row = earlier[arm, seed][1]
+            if row:
+                found.setdefault(arm, {})[seed] = row
         return found
 
-    def _changes(self, row: dict, arm: Arm, study: Study, run: Run) -> str:
-        """What differs between the run a row is of and the one the suite asks for; '' if nothing.
-        """
-        asked = dict(fingerprint=study.fingerprint_of(run), options=arm.options,
-                     score=self.suite.score)
-        return '; '.join(f'{key} was {row.get(key)}, is {value}' for key, value in asked.items()
-                         if row.get(key) != value)
-
-    def _left_out(self) -> list[str]:
-        """A line for each earlier row of one of the suite's runs that is not of its settings."""
-        earlier = read_rows(self.earlier) if self.earlier is not None else {}
-        return [
-            f'not taken over: {row_file(Path(str(self.earlier)), arm.name, run.seed)} ({changed})'
-            for arm in self.suite.arms for study in [self.studies[arm.name]]
-            for run in study.runs() if (row := earlier.get(arm.name, {}).get(run.seed)) and (
-                changed := self._changes(row, arm, study, run))
-        ]
-
     def _take_over(self) -> None:
-        """Copy earlier rows that fit, with their counts by drive, to the own ones."""
-        if self.earlier is None:
-            return
-        for arm, by_seed in self._all_rows().items():
-            for seed in by_seed:
-                source, own = (row_file(Path(folder), arm, seed)
-                               for folder in (self.earlier, self.rows))
-                if not own.exists():
-                    counts = read_counts(counts_file(source))  # first: a row says that all is there
-                    if counts:
-                        own.parent.mkdir(parents=True, exist_ok=True)
-                        write_counts(counts_file(own), counts)
-                    write_row(own, by_seed[seed])
+        """Copy earlier rows that fit, with their counts by drive, to the own ones; not of runs that
+        have ended here.
+        """
+        ended = self._ended()
+        for (arm, seed), (source, row) in self._earlier().fitting.items():
+            own = row_file(self.rows, arm, seed)
+            if (arm, seed) not in ended and not read_record(own, needs='last_three'):
+                # counts first: a row says that all is there
+                self._keep_counts(own, read_counts(counts_file(source)))
+                write_row(own, row)
 
     def plan_text(self) -> str:
         """What is left to do and what it is expected to cost, for people."""
@@ -189,7 +184,7 @@ class Leaderboard:
             hours = of_arm[0].seconds / _HOUR  # of one run; the same for all of an arm
             how = 'measured' if of_arm[0].measured else 'estimated from its images'
             lines.append(f'  {name}: {len(of_arm)} runs of {hours:.3f} CPU-hours ({how})')
-        lines += self._left_out()
+        lines += self._earlier().left_out
         lines.append(f'planned: {sum(p.seconds for p in planned) / _HOUR:.2f} CPU-hours')
         return '\n'.join(lines)
 
@@ -231,13 +226,19 @@ class Leaderboard:
     def _write_counts(self, arm: Arm, run: Run, path: Path) -> None:
         """Leave a run's counts by drive, of the domains that are scored, beside its row."""
         found = drives_of(run.folder)
-        kept = {
-            domain: found[domain]
-            for domain in scored_domains(arm.cfg, self.suite.score) if domain in found
-        }
-        if kept:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_counts(counts_file(path), kept)
+        self._keep_counts(
+            path, {
+                domain: found[domain]
+                for domain in scored_domains(arm.cfg, self.suite.score) if domain in found
+            })
+
+    def _keep_counts(self, row: Path, counts: Mapping[str, Sequence[Drives]]) -> None:
+        """Write counts by drive beside a row, or remove those that lie there, if there are none."""
+        if counts:
+            row.parent.mkdir(parents=True, exist_ok=True)
+            write_counts(counts_file(row), counts)
+        else:
+            counts_file(row).unlink(missing_ok=True)
 
     def _command(self, study: Study, run: Run) -> str:
         """The command that trains a run, as anybody can type it: no paths of this machine."""
@@ -262,29 +263,37 @@ class Leaderboard:
 
         Returns:
             The Markdown and the HTML file.
+
+        Raises:
+            ValueError: As :meth:`plan`.
         """
-        self._take_over()
+        asked = self._asked()
         for arm in self.suite.arms:
             study = self.studies[arm.name]
             for run in study.runs():
-                path = row_file(self.rows, arm.name, run.seed)
-                if not read_record(run.folder / FINISHED):
-                    continue
-                # a row without its score (the mean of the last three evaluations) is damaged
-                row = read_record(path, needs='last_three')
-                if not row:
-                    self._note(arm, study, run)
-                    continue
-                # what earlier versions did not write
-                missing = {}
-                if 'encoder_note' not in row:
-                    missing.update(encoder_fields(arm, run.folder, self.suite.score))
-                if 'evaluations' not in row:
-                    missing.update(score_fields(run.folder, self.suite.score, arm.steps))
-                if missing:
-                    self._write_counts(arm, run, path)
-                    write_row(path, dict(row, **missing))
+                check_folder(run, study.fingerprint_of(run))
+                if read_record(run.folder / FINISHED):
+                    self._renew(arm, study, run, asked[arm.name, run.seed])
+        self._take_over()
         return write_pages(self.suite, self.folder, self._all_rows())
+
+    def _renew(self, arm: Arm, study: Study, run: Run, asked: Asked) -> None:
+        """Write the row of a run that has ended where it is missing, damaged, of another score, or
+        lacks what earlier versions did not write."""
+        path = row_file(self.rows, arm.name, run.seed)
+        row = read_record(path, needs='last_three')
+        if not row or changes(row, dict(asked, score=row['score'])):
+            self._note(arm, study, run)
+            return
+        missing = {}
+        if 'encoder_note' not in row or row['score'] != asked['score']:
+            missing.update(encoder_fields(arm, run.folder, self.suite.score))
+        if 'evaluations' not in row or row['score'] != asked['score']:
+            missing.update(score_fields(run.folder, self.suite.score, arm.steps))
+        if missing or not counts_file(path).exists():
+            self._write_counts(arm, run, path)
+        if missing:
+            write_row(path, dict(row, **missing))
 
 
 class measured_cost:

@@ -44,12 +44,16 @@ def evaluations_in(row: Path) -> dict[int, dict[str, float]]:
     """The same from a row's file; a number that is None there is nan.
 
     Raises:
-        ValueError: It is no row, or an earlier version has written it, without ``evaluations``.
+        FileNotFoundError: There is no such file.
+        ValueError: It is no row, or one without ``evaluations``: the first rows had none.
     """
-    found = read_record(row, needs='evaluations')
-    if not found:
-        raise ValueError(f'{row} is no row with evaluations: rows of earlier versions have none, '
-                         'then give the work dir')
+    try:
+        found = json.loads(row.read_text(encoding='utf-8'))
+    except ValueError as error:
+        raise ValueError(f'{row} is no row: {error}') from error
+    if not isinstance(found, dict) or 'evaluations' not in found:
+        raise ValueError(f'{row} has no "evaluations" (the first rows had none): give the work dir '
+                         'of its training, or train it again')
     return {
         int(n): {key: math.nan if value is None else value
                  for key, value in metrics.items()}

@@ -277,8 +277,10 @@ def head_result(head: BaseDecodeHead, logits: Logits, labels: Tensor,
         # of the branches only the losses: the accuracy is that of the first map, which predicts
         return first.joined(*(PassResult(branch.losses).prefixed(f'branch{i}')
                               for i, branch in enumerate(branches, start=1)))
-    # a few maps of classes: one after the other in memory they are resized and compared faster
-    logits = resize(logits.contiguous(), labels.shape[-2:], head.align_corners)
+    if logits.device.type == 'cpu':
+        # one class after the other in memory: resizing and cross-entropy of few maps are faster so
+        logits = logits.contiguous()
+    logits = resize(logits, labels.shape[-2:], head.align_corners)
     if getattr(head, 'sampler', None) is not None:
         # mmseg's pixel sampler (OHEM) gives a weight per pixel, (B, H, W), of labels (B, 1, H, W)
         sampled = head.sampler.sample(logits, labels.unsqueeze(1))
