@@ -30,10 +30,10 @@ from mmseg_dg.utils.stop_signals import STOPPED
 
 #: In the folder of a run that ended well: its :meth:`Run.record` and its metrics.
 FINISHED = 'finished.json'
-#: Environment variable that names the folder of data and weights in configs.
-_SHARED = 'MMSEG_DG_SHARED'
 #: In the folder of every run that was begun: its :meth:`Run.record`.
 SETTINGS = 'settings.json'
+#: Environment variable that names the folder of data and weights in configs.
+_SHARED = 'MMSEG_DG_SHARED'
 
 
 @dataclass

@@ -61,7 +61,7 @@ def lay_out_configs_once() -> None:
     """Let mmengine lay out the text of one config once per process.
 
     Log, config files, hooks and every checkpoint ask for it, five times in a short training, and
-    yapf takes one to three CPU-seconds of the config of a method.
+    yapf takes seconds each time (2.6 CPU-seconds for 9 kB of a method's config on a busy core).
     """
     from mmengine.config import config as library
     original = library.FormatCode
