@@ -1,7 +1,7 @@
 """Examine the data of a config before training: ``python tools/doctor.py CONFIG``.
 
-Checks paths, pairs, sizes, label ids, damaged files, images shared between streams, classes and known sizes of public
-datasets. Prints one table and the offenders; the exit status is 1 if there are errors. Of cached features
+Checks paths, pairs, sizes, label ids, damaged files, images shared between streams, classes, known sizes of public
+datasets, pretrained weights. Prints one table and the offenders; the exit status is 1 for errors. Of cached features
 (train_cfg.cached_features) it says where they are, or what disk they will take.
 """
 import argparse
@@ -10,7 +10,9 @@ import json
 import re
 import shlex
 import sys
+import traceback
 from collections.abc import Sequence
+from functools import partial
 from typing import Optional
 
 from mmengine.config import Config
@@ -18,7 +20,7 @@ from mmengine.registry import init_default_scope
 from mmengine.utils import import_modules_from_strings
 
 import mmseg_dg  # noqa: F401  prepares the library stack before anything of it is imported
-from mmseg_dg.apis.entry import run_tool
+from mmseg_dg.apis.entry import DEBUG, USER_ERRORS, message_of, run_tool
 from mmseg_dg.apis.launch import ConfigOptions, add_row_args
 from mmseg_dg.apis.row_configs import load_config
 from mmseg_dg.datasets.doctor import KINDS, Finding, examine, write_fixed_lists
@@ -82,8 +84,12 @@ def load(args: argparse.Namespace) -> Config:
     return cfg
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
+def main(argv: Optional[Sequence[str]] = None, debug: bool = False) -> int:
     """Examine the config's data, print the findings, write cleaned lists where asked.
+
+    Args:
+        argv: Of the command line, without ``--debug``; None: of this process.
+        debug: Whether to print where an error was found, before its message.
 
     Returns:
         Exit status: 1 for faults that training would stop at (with --strict warnings as well), 2
@@ -97,14 +103,19 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             report = examine(cfg, args.stream, args.quick, args.num_workers, args.ignore,
                              None if args.json else Bars(), config_findings=weights)
             features = feature_lines(cfg)  # of cached features; lines with ERROR are faults
-    except ValueError as error:
-        print(f'{args.config}: {error}', file=sys.stderr)
+    except USER_ERRORS as error:
+        if debug:
+            traceback.print_exc()
+        text = message_of(error)
+        print(text if args.config in text else f'{text} (in {args.config})', file=sys.stderr)
         return 2
     # a refusal to write lists is told after the report, which is worth having all the same
     lists, refusal = {}, ''
     try:
         lists = write_fixed_lists(report, args.fix_list) if args.fix_list else {}
     except (ValueError, OSError) as error:
+        if debug:
+            traceback.print_exc()
         refusal = f'{args.config}: --fix-list: {error}'
     if args.json:
         print(json.dumps(dict(report.as_dict(), lists=lists, cached_features=features), indent=1))
@@ -124,4 +135,4 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 if __name__ == '__main__':
-    run_tool(main)
+    run_tool(partial(main, debug=DEBUG in sys.argv[1:]))  # looked for before run_tool takes it out

@@ -20,6 +20,8 @@ from collections.abc import Sequence
 from typing import Optional, Union
 
 from mmseg_dg.apis.entry import run_tool
+from mmseg_dg.datasets.checks import missing_of
+from mmseg_dg.datasets.folder_scan import left_out_text, scan_folder
 from mmseg_dg.datasets.image_lists import IMAGE_SUFFIXES, read_list
 from mmseg_dg.datasets.splits.drawing import (
     SEQUENCE,
@@ -42,9 +44,10 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument('data_root', nargs='?', help='folder of the dataset')
     parser.add_argument('--show', action='store_true', help='print the protocols of the dataset and their counts')
     parser.add_argument('--protocol', nargs='+', default=[], help="published protocols, or 'all'")
-    parser.add_argument('--fraction', type=parse_fraction, help='labeled share: 1/8, 0.125 or 5%%; rounded up')
-    parser.add_argument('--val', type=parse_count, metavar='N', help="hold images with masks out for validation: 10, "
-                        "1/5 or 20%%; writes train.txt and val.txt (dataset 'folder')")
+    parser.add_argument('--fraction', type=share, help='labeled share: 1/8, 0.125 or 5%%; rounded up')
+    parser.add_argument('--val', type=count_or_share, metavar='N',
+                        help="hold images with masks out for validation: 10, 1/5 or 20%%; writes train.txt and "
+                        "val.txt (dataset 'folder')")
     parser.add_argument('--name', help='folder below splits for --fraction (default: 1_8 for 1/8, ...)')
     parser.add_argument('--seed', type=int, default=0, help='of the draw; not 0: the name ends in _seedN')
     parser.add_argument('--import-from', metavar='FOLDER', help='take the lists labeled.txt, unlabeled.txt from here')
@@ -57,6 +60,8 @@ def parse_args(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     parser.add_argument('--out', metavar='DIR', help='write below this folder instead of <data_root>/splits')
     parser.add_argument('--overwrite', action='store_true', help='replace a list that differs')
     parser.add_argument('--allow-incomplete', action='store_true', help='accept other numbers than the published ones')
+    parser.add_argument('--masked-only', action='store_true',
+                        help='divide only the images that have a mask; the others are in no list')
     parser.add_argument('--no-masks', action='store_true', help='do not open the masks of the labeled images')
     own = parser.add_argument_group("dataset 'folder'")
     own.add_argument('--images', default='images', help='image folder below data_root')
@@ -114,6 +119,9 @@ def make(args: argparse.Namespace, source: Source, protocol: Protocol, stems: Se
     else:
         # less a rounding error: 0.07 * 100 is a little more than 7
         count = protocol.labeled or math.ceil(len(stems) * protocol.fraction - 1e-9)
+        if protocol.fraction and count >= len(stems):
+            raise ValueError(f'--fraction: {count} of {len(stems)} images would be labeled and none would be left '
+                             'without: there are too few for this share')
 
         def listed(name: Optional[str]) -> Optional[list[str]]:
             """The stems in a list below the data root; None for no list."""
@@ -139,9 +147,47 @@ def make(args: argparse.Namespace, source: Source, protocol: Protocol, stems: Se
     return split
 
 
-def parse_count(text: str) -> Union[int, float]:
+def share(text: str) -> float:
+    """A share as :func:`parse_fraction` reads it; its message is the command's."""
+    try:
+        return parse_fraction(text)
+    except ValueError as error:  # argparse would replace its words
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def count_or_share(text: str) -> Union[int, float]:
     """``'10'`` images, or a share as :func:`parse_fraction` reads it."""
-    return int(text) if text.strip().isdigit() else parse_fraction(text)
+    return int(text) if text.strip().isdigit() else share(text)
+
+
+def stems_of(args: argparse.Namespace, source: Source) -> list[str]:
+    """The images to be divided: all of the dataset, or with ``--masked-only`` those that have a mask. What else lies
+    in a folder of your own is said on stderr.
+
+    Raises:
+        FileNotFoundError: No images, or none with a mask.
+    """
+    stems = training_stems(args.data_root, source)
+    if args.dataset == 'folder':
+        folder = osp.join(args.data_root, source.images)
+        others = left_out_text(scan_folder(folder, source.img_suffix).left_out)
+        if others:
+            sys.stderr.write(f'make_split: {folder} also holds {others}, in no list; --img-suffix says which ending '
+                             'counts\n')
+    if not args.masked_only:
+        return stems
+    folder = osp.join(args.data_root, source.masks)
+    paths = {osp.join(folder, stem + source.mask_suffix): stem for stem in stems}
+    missing = missing_of(list(paths))
+    masked = [stem for path, stem in paths.items() if path not in missing]
+    if not masked:
+        raise FileNotFoundError(f'none of {len(stems)} images has a mask in {folder!r}, such as {min(missing)!r}: '
+                                'correct --masks or --mask-suffix')
+    if missing:
+        named = ', '.join(sorted(paths[path] for path in missing)[:5])
+        sys.stderr.write(f'make_split: {len(missing)} of {len(stems)} images have no mask and are in no list '
+                         f'({named})\n')
+    return masked
 
 
 def hold_out(args: argparse.Namespace, source: Source, stems: Sequence[str]) -> Split:
@@ -175,7 +221,7 @@ def write_held_out(args: argparse.Namespace, source: Source, home: str) -> None:
     """Draw the images held out for validation, write ``train.txt`` and ``val.txt`` into a folder
     below ``home``, and print what was written.
     """
-    split = hold_out(args, source, training_stems(args.data_root, source))
+    split = hold_out(args, source, stems_of(args, source))
     folder = osp.join(home, (args.name or 'train_val') + (f'_seed{args.seed}' if args.seed else ''))
     paths = write_split(folder, split, args.overwrite, ('train', 'val'))
     unused = f', {len(split.unused)} unused' if split.unused else ''
@@ -183,33 +229,35 @@ def write_held_out(args: argparse.Namespace, source: Source, home: str) -> None:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Make and write the divisions that are asked for; exit status 1 where one is refused."""
+    """Make and write the divisions that are asked for.
+
+    Raises:
+        ValueError: A division that is refused, or options that do not go together.
+        FileNotFoundError: Images, masks or lists that are missing.
+        FileExistsError: Another list is there already.
+    """
     args = parse_args(argv)
     if args.show:
         for protocol in PROTOCOLS.get(args.dataset, {}).values():
             print(f'{protocol.name}: {protocol.labeled} labeled, {protocol.unlabeled} unlabeled')
         return 0
-    try:
-        if args.data_root is None:
-            raise ValueError('give the folder of the dataset')
-        if args.val is not None:
-            write_held_out(args, source_of(args), args.out or osp.join(args.data_root, 'splits'))
-            return 0
-        source, protocols = source_of(args), protocols_of(args)
-        stems = training_stems(args.data_root, source)
-        if source.total is not None and source.total != len(stems) and not args.allow_incomplete:
-            raise ValueError(f'{source.name} has {source.total} training images, here are {len(stems)}: complete the '
-                             'data, or pass --allow-incomplete for a part of them on purpose')
-        home = args.out or osp.join(args.data_root, 'splits')
-        for protocol in protocols:
-            folder = osp.join(home, protocol.name + (f'_seed{args.seed}' if args.seed else ''))
-            split = make(args, source, protocol, stems)
-            paths = write_split(folder, split, args.overwrite)
-            unused = f', {len(split.unused)} unused' if split.unused else ''
-            print(f'{len(split.labeled)} labeled, {len(split.unlabeled)} unlabeled{unused}: {", ".join(paths)}')
-    except (ValueError, FileNotFoundError, FileExistsError) as error:
-        print(f'make_split: {error}', file=sys.stderr)
-        return 1
+    if args.data_root is None:
+        raise ValueError('give the folder of the dataset')
+    if args.val is not None:
+        write_held_out(args, source_of(args), args.out or osp.join(args.data_root, 'splits'))
+        return 0
+    source, protocols = source_of(args), protocols_of(args)
+    stems = stems_of(args, source)
+    if source.total is not None and source.total != len(stems) and not args.allow_incomplete:
+        raise ValueError(f'{source.name} has {source.total} training images, here are {len(stems)}: complete the '
+                         'data, or pass --allow-incomplete for a part of them on purpose')
+    home = args.out or osp.join(args.data_root, 'splits')
+    for protocol in protocols:
+        folder = osp.join(home, protocol.name + (f'_seed{args.seed}' if args.seed else ''))
+        split = make(args, source, protocol, stems)
+        paths = write_split(folder, split, args.overwrite)
+        unused = f', {len(split.unused)} unused' if split.unused else ''
+        print(f'{len(split.labeled)} labeled, {len(split.unlabeled)} unlabeled{unused}: {", ".join(paths)}')
     return 0
 
 

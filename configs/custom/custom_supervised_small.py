@@ -13,7 +13,9 @@ _base_ = [
 
 # ------------------------------------------------------------------ what you give
 data_root = 'data/custom'
-classes = ['background', 'object']  # in the order of the ids in the masks: 0, 1, ...; or the name of a text file
+# in the order of the ids in the masks: 0, 1, ...; from a text file: classes, palette = read_classes('classes.txt')
+# (from mmseg_dg.datasets.class_names import read_classes)
+classes = ['background', 'object']
 palette = [[0, 0, 0], [220, 20, 60]]  # red, green, blue per class, for pictures; None: chosen for you
 label_map = {}  # {255: 1} for binary masks of 0 and 255; 255 means "ignore" otherwise
 train_images, train_masks = 'images/train', 'masks/train'

@@ -5,6 +5,7 @@ Regret is what choosing costs against choosing by labels, in points of mIoU: the
 run, less that of the evaluation that was chosen. Taking the last evaluation is the rule to beat.
 """
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,12 @@ from statistics import fmean, median
 
 import numpy as np
 
-from mmseg_dg.evaluation.label_free import LESS_IS_BETTER, SCORES
+from mmseg_dg.engine.loops.multi_domain import mean_over_domains
+from mmseg_dg.evaluation.label_free import SCORES
+from mmseg_dg.evaluation.score_direction import less_is_better
 
-from .leaderboard.rows import evaluations_in, evaluations_of
+from .leaderboard.rows import evaluations_in
+from .study_tables import evaluation_files, read_evaluation
 
 #: What a score must reach before it may choose checkpoints by default: at most so many points of
 #: mIoU lost in the median run, and at least this rank correlation over all runs.
@@ -23,18 +27,31 @@ MEDIAN_REGRET, CORRELATION = 1.5, 0.6
 
 @dataclass
 class Curve:
-    """One run.
+    """One run. Evaluations whose mIoU is nan (no pixel was labeled) are left out.
 
     Attributes:
         name: Of its folder or row.
         iterations: Of its evaluations, ascending.
         miou: True scores in percent, (n,).
-        scores: Label-free scores by name, (n,) each.
+        scores: Label-free scores by name, (n,) each; nan where one could not be computed.
+
+    Raises:
+        ValueError: No evaluation has a mIoU.
     """
     name: str
     iterations: list[int]
     miou: list[float]
     scores: dict[str, list[float]]
+
+    def __post_init__(self) -> None:
+        """Leave out what cannot be judged."""
+        kept = [i for i, miou in enumerate(self.miou) if not math.isnan(miou)]
+        if not kept:
+            raise ValueError(f'{self.name}: the mIoU of every evaluation is nan: no pixel of the '
+                             'domain is labeled')
+        self.iterations = [self.iterations[i] for i in kept]
+        self.miou = [self.miou[i] for i in kept]
+        self.scores = {name: [values[i] for i in kept] for name, values in self.scores.items()}
 
 
 @dataclass
@@ -72,14 +89,16 @@ def ranks(values: Sequence[float]) -> np.ndarray:
 
 
 def spearman(a: Sequence[float], b: Sequence[float]) -> float:
-    """Rank correlation; nan for fewer than two values or where one side is constant.
+    """Rank correlation; nan for fewer than two values or where one side is constant. Pairs with a
+    nan do not count.
 
     Raises:
         ValueError: Different lengths.
     """
     if len(a) != len(b):
         raise ValueError(f'spearman compares lists of one length, got {len(a)} and {len(b)}')
-    x, y = ranks(a), ranks(b)
+    pairs = [pair for pair in zip(a, b) if not any(map(math.isnan, pair))]
+    x, y = ranks([value for value, _ in pairs]), ranks([value for _, value in pairs])
     if len(x) < 2 or x.std() == 0 or y.std() == 0:
         return math.nan
     return float(((x - x.mean()) * (y - y.mean())).mean() / (x.std() * y.std()))
@@ -90,21 +109,21 @@ def read_curves(folders: Sequence[Path], choose_on: str, report_on: str) -> list
 
     Args:
         folders: Work dirs of trainings, or files of their rows (``rows/<arm>_seed<N>.json``).
-        choose_on: Domain whose label-free scores choose.
-        report_on: Domain whose mIoU counts.
+        choose_on: Domain whose label-free scores choose; ``mean``: their means over domains.
+        report_on: Domain whose mIoU counts, or ``mean``.
 
     Returns:
-        The curves, in the order of ``folders``. ``scores`` of each has ``label_free`` (all scores
-        combined) and those of ``SCORES`` that every kept evaluation of the run has.
+        The curves, in the order of ``folders``, by names that tell them apart
+        (:func:`names_of_runs`). ``scores`` of each has ``label_free`` (all scores combined) and
+        those of ``SCORES`` that every kept evaluation of the run has.
 
     Raises:
         ValueError: A run without evaluations of both, or a file that is no row.
     """
     curves = []
-    for folder in folders:
+    for folder, name_of_run in zip(folders, names_of_runs(folders)):
         # {iteration: {'<domain>/<metric>': number}}
-        path = Path(folder)
-        evaluations = evaluations_in(path) if path.suffix == '.json' else evaluations_of(path)
+        evaluations = {n: with_means(values) for n, values in _evaluations(Path(folder)).items()}
         # only those that have both the label-free score and the mIoU
         kept = {
             n: values
@@ -121,12 +140,49 @@ def read_curves(folders: Sequence[Path], choose_on: str, report_on: str) -> list
         ]
         curves.append(
             Curve(
-                name=path.stem if path.suffix == '.json' else path.name, iterations=list(kept),
+                name=name_of_run, iterations=list(kept),
                 miou=[metrics[f'{report_on}/mIoU'] for metrics in kept.values()], scores={
                     name: [metrics[f'{choose_on}/{name}'] for metrics in kept.values()]
                     for name in names
                 }))
     return curves
+
+
+def _evaluations(path: Path) -> dict[int, dict[str, float]]:
+    """``{iteration: {'<domain>/<metric>': number}}`` of a row's file or a work dir."""
+    if path.suffix == '.json':
+        return evaluations_in(path)
+    return {n: read_evaluation(file) for n, file in evaluation_files(path).items()}
+
+
+def names_of_runs(folders: Sequence[Path]) -> list[str]:
+    """A name for each run: that of its folder, or of its row without the ending. Where two are the
+    same (``seed0`` of each arm), all names are paths below the folder that they share.
+    """
+    paths = [Path(os.path.abspath(folder)) for folder in folders]
+    paths = [path.with_suffix('') if path.suffix == '.json' else path for path in paths]
+    names = [path.name for path in paths]
+    if len(set(paths)) == 1 or len(set(names)) == len(names):
+        return names
+    shared = os.path.commonpath(paths)
+    return [path.relative_to(shared).as_posix() for path in paths]
+
+
+def with_means(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Metrics of an evaluation with the means over domains that earlier versions left out: they
+    wrote ``mean/mIoU`` and ``mean/label_free`` alone.
+
+    Nothing is added where the mean of ``label_free`` is not that of all its domains: then one of
+    them is a source, and the metrics do not say which.
+    """
+    by_domain: dict[str, dict[str, float]] = {}
+    for key, value in metrics.items():
+        domain, _, name = key.partition('/')
+        if domain != 'mean':
+            by_domain.setdefault(domain, {})[name] = value
+    means, key = mean_over_domains(by_domain), 'mean/label_free'
+    same = key in metrics and key in means and math.isclose(metrics[key], means[key], rel_tol=1e-6)
+    return {**(means if same else {}), **metrics}
 
 
 def judge(curves: Sequence[Curve]) -> list[Judged]:
@@ -145,12 +201,14 @@ def judge(curves: Sequence[Curve]) -> list[Judged]:
     every_miou = [miou for curve in curves for miou in curve.miou]
     for name in names:
         # a score of which less is better is negated, so that the highest value is the choice
-        sign = -1 if name in LESS_IS_BETTER else 1
+        sign = -1 if less_is_better(name) else 1
         values_by_run = [[sign * value for value in curve.scores[name]] for curve in curves]
         every_value = [value for values in values_by_run for value in values]
         # the true mIoU of the evaluation that the score chooses: in each run, and of all runs
         picked = [curve.miou[_highest(values)] for curve, values in zip(curves, values_by_run)]
-        picked_of_all = every_miou[every_value.index(max(every_value))]
+        known = [value for value in every_value if not math.isnan(value)]
+        # of equal values the first; without any there is nothing to choose by: the last evaluation
+        picked_of_all = every_miou[every_value.index(max(known)) if known else -1]
         within = [spearman(values, curve.miou) for curve, values in zip(curves, values_by_run)]
         defined = [correlation for correlation in within if not math.isnan(correlation)]
         judged.append(
@@ -163,8 +221,11 @@ def judge(curves: Sequence[Curve]) -> list[Judged]:
 
 
 def _highest(values: Sequence[float]) -> int:
-    """Index of the highest value; the last of equal ones, as more training is not worse."""
-    return max(range(len(values)), key=lambda i: (values[i], i))
+    """Index of the highest value; the last of equal ones, as more training is not worse. A nan is
+    chosen only where there is nothing else.
+    """
+    comparable = [-math.inf if math.isnan(value) else value for value in values]
+    return max(range(len(values)), key=lambda i: (comparable[i], i))
 
 
 def may_choose(one: Judged, last: Judged) -> bool:

@@ -78,7 +78,8 @@ def add_label_free(cfg: Config) -> None:
         cfg: Config with ``test_dataloader`` and perhaps ``test_evaluator``; changed in place.
 
     Raises:
-        ValueError: The config has no test domain.
+        ValueError: The config has no test domain, its evaluators are by names that are no test
+            domains, or a domain with masks is not among these names.
     """
     loaders = cfg.get('test_dataloader')
     if not loaders:
@@ -88,6 +89,8 @@ def add_label_free(cfg: Config) -> None:
     configured: Any = cfg.get('test_evaluator') or []
     # a dict of evaluators by domain, or one evaluator (a metric, a list, mmengine's wrapper)
     by_domain = isinstance(configured, dict) and not {'type', 'metrics'} & set(configured)
+    if by_domain:
+        _check_names(configured, loaders)
     evaluators = {}
     for name, loader in loaders.items():
         metrics = configured.get(name) or [] if by_domain else configured
@@ -101,6 +104,22 @@ def add_label_free(cfg: Config) -> None:
         evaluators[name] = metrics if has else [*metrics, METRIC.copy()]
     # assigned as a whole: merging would mix one evaluator with evaluators by name
     cfg.test_evaluator = evaluators['test'] if single else ConfigDict(evaluators)
+
+
+def _check_names(evaluators: dict, loaders: dict) -> None:
+    """Refuse (ValueError) evaluators by domain of other names than the test domains (``loaders``):
+    a misspelt one would be dropped, and its domain be judged without its labels.
+    """
+    unknown = [name for name in evaluators if name not in loaders]
+    missing = [
+        name for name, loader in loaders.items()
+        if name not in evaluators and not images_only(loader['dataset'])
+    ]
+    if unknown or missing:
+        raise ValueError(
+            f'--label-free: test_evaluator names the domains {list(evaluators)}, test_dataloader '
+            f'{list(loaders)}; without dataloader: {unknown}; without evaluator: {missing}. Give '
+            'both the same names; only a domain without masks needs no evaluator')
 
 
 def images_only(dataset: dict) -> bool:

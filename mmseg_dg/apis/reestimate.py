@@ -9,20 +9,19 @@ from typing import Any, Union
 
 import numpy as np
 import torch
-from mmengine.dataset import Compose
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from mmseg_dg.datasets.checks import build_checked
 from mmseg_dg.models.norm_statistics import estimate_statistics
 from mmseg_dg.utils.console import Progress
-from mmseg_dg.utils.loaders import loaders_by_name
 from mmseg_dg.utils.modules import evaluated_network
 from mmseg_dg.utils.seeding import derive_seed
 
 from .inference import load_model
+from .inputs import Input
 from .launch import ConfigLike, read_config
-from .prediction import prediction_steps
+from .prediction import PredictionPipeline
 
 
 def reestimate_statistics(config: ConfigLike, checkpoint: str, out: Union[str, Path],
@@ -32,8 +31,8 @@ def reestimate_statistics(config: ConfigLike, checkpoint: str, out: Union[str, P
     """Load a checkpoint, estimate the BatchNorm statistics of the judged network on images, and
     save the result.
 
-    The images are those of a training stream, whole and as the test pipeline prepares them; labels
-    are not read.
+    The images are those of a training stream, whole, loaded and prepared as for a prediction
+    (:class:`~mmseg_dg.apis.prediction.PredictionPipeline`); labels are not read.
 
     Args:
         config: File or config; its ``train_dataloader[stream].dataset`` names the images.
@@ -43,7 +42,8 @@ def reestimate_statistics(config: ConfigLike, checkpoint: str, out: Union[str, P
         stream: Name of a training stream.
         images: How many images at most, drawn by ``seed`` without replacement.
         batch_size: Images at once; their statistics are what one batch normalizes with while they
-            are collected.
+            are collected. A single image is never left over for the last batch
+            (:func:`batch_bounds`).
         seed: Of the choice.
         device: None takes a GPU if there is one.
 
@@ -51,8 +51,9 @@ def reestimate_statistics(config: ConfigLike, checkpoint: str, out: Union[str, P
         The method or segmentor with the new statistics.
 
     Raises:
-        ValueError: Unknown stream, bad numbers, images of different sizes within a batch, or no
-            BatchNorm layers.
+        ValueError: Unknown stream, bad numbers, images of different sizes within a batch, no
+            BatchNorm layers, or batches of one image where a BatchNorm layer is behind global
+            pooling.
     """
     cfg = read_config(config)
     if stream not in cfg.train_dataloader:
@@ -78,15 +79,13 @@ def _batches(model: BaseModel, cfg: Any, stream: str, images: int, batch_size: i
     # no pipeline: only paths are asked for, images are loaded as in a test
     dataset = build_checked(dict(cfg.train_dataloader[stream]['dataset'], pipeline=[]))
     dataset.full_init()
-    pipeline = Compose([dict(type='LoadImageFromFile'), *_test_transforms(cfg)])
+    pipeline = PredictionPipeline(cfg)
     random = np.random.RandomState(derive_seed(seed, 'statistics') % 2**32)
     chosen = random.permutation(len(dataset))[:images]
     progress = Progress('re-estimating statistics', len(chosen))
-    for start in range(0, len(chosen), batch_size):
-        samples = [
-            pipeline(dict(img_path=dataset.get_data_info(int(i))['img_path']))
-            for i in chosen[start:start + batch_size]
-        ]
+    for start, end in batch_bounds(len(chosen), batch_size):
+        paths = [dataset.get_data_info(int(i))['img_path'] for i in chosen[start:end]]
+        samples = [pipeline(Input(path, path)) for path in paths]
         sizes = {tuple(sample['inputs'].shape[-2:]) for sample in samples}
         if len(sizes) > 1:
             raise ValueError(f'images of stream "{stream}" have different sizes, e.g. '
@@ -98,13 +97,17 @@ def _batches(model: BaseModel, cfg: Any, stream: str, images: int, batch_size: i
         progress.update(len(samples))
 
 
-def _test_transforms(cfg: Any) -> list:
-    """Configs of the steps that prepare an image which is already loaded: those of the first test
-    domain, or without a test domain those that prediction takes, without the steps that load an
-    image or a label.
+def batch_bounds(images: int, batch_size: int) -> list[tuple[int, int]]:
+    """First and one past the last image of each batch.
+
+    All have ``batch_size`` images but the last, which has what is left. One image alone would have
+    no variance behind global pooling: it gets a second one of the batch before, or joins it where
+    that has two.
     """
-    loaders = list(loaders_by_name(cfg.get('test_dataloader')).values())
-    steps = loaders[0]['dataset']['pipeline'] if loaders else prediction_steps(cfg)
-    return [
-        t for t in steps if 'Annotations' not in t['type'] and not t['type'].startswith('LoadImage')
-    ]
+    starts = list(range(0, images, batch_size))
+    if batch_size > 1 and len(starts) > 1 and images - starts[-1] == 1:
+        if batch_size > 2:
+            starts[-1] -= 1
+        else:
+            starts.pop()
+    return list(zip(starts, [*starts[1:], images]))

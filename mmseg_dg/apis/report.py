@@ -13,7 +13,7 @@ def write_report_page(work_dirs: Sequence[Union[str, Path]], out: Union[str, Pat
     """Write a self-contained page about one run, or comparing several.
 
     Args:
-        work_dirs: Work dirs of trainings or tests; pictures are compared with those of the first.
+        work_dirs: Work dirs of trainings or tests.
         out: The HTML file; its folder is made.
         titles: Names of the runs; by default those of their folders.
         heading: Title of the page.

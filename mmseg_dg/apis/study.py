@@ -8,6 +8,7 @@ import csv
 import hashlib
 import itertools
 import json
+import logging
 import os
 import re
 import socket
@@ -157,11 +158,13 @@ class Study:
             The runs that failed.
 
         Raises:
-            ValueError: A folder holds a run with other settings.
+            ValueError: A folder holds a run with other settings, or ``rank_by`` is no metric of the
+                runs; before training as far as their configs tell, else after all of it.
         """
         runs, failed = self.runs(), []
         for run in runs:
             check_folder(run, self.fingerprint_of(run))
+        self.check_ranking(runs)
         for number, run in enumerate(runs, 1):
             label = f'run {number} of {len(runs)}, {run.folder.name}'
             if read_record(run.folder / FINISHED):
@@ -170,9 +173,31 @@ class Study:
             print_log(f'{label}: {" ".join(self.command(run))}', logger='current')
             if not self.train(run):
                 failed.append(run)
-            self.write_tables()
+            try:
+                self.write_tables()
+            except ValueError as error:  # of rank_by: the tables are there, training goes on
+                print_log(str(error), logger='current', level=logging.WARNING)
         self.write_tables()
         return failed
+
+    def check_ranking(self, runs: Iterable[Run]) -> None:
+        """Refuse a ``rank_by`` that no validation of the runs gives.
+
+        Raises:
+            ValueError: Its domain is no validation domain of a run, or the evaluator there does
+                not have the score.
+        """
+        # what overrides the validation is known to the training alone
+        overrides = [*self.options, *self.grid]
+        if self.rank_by is None or any(option.startswith('val_') for option in overrides):
+            return
+        # imported here: the leaderboard imports this module
+        from mmseg_dg.apis.leaderboard.scores import check_score
+        for row, subset in {(run.settings.get('row'), run.settings.get('subset')) for run in runs}:
+            cfg = load_config(self.config, row, subset) if row or subset else self.cfg
+            # other loops have other keys
+            if 'MultiDomainValLoop' in str((cfg.get('val_cfg') or {}).get('type')):
+                check_score(cfg, self.rank_by, '--rank-by')
 
     def train(self, run: Run) -> bool:
         """Train or resume one run; True if it ended well and was evaluated, which its folder then
@@ -205,6 +230,10 @@ class Study:
     def write_tables(self) -> tuple[Path, Path]:
         """Write ``study.csv`` (every metric) and ``study.md`` (mIoU) from the runs finished so far;
         returns their paths in this order.
+
+        Raises:
+            ValueError: No finished run has the metric ``rank_by``; the tables are written without
+                the ranking.
         """
         results = []
         for run in self.runs():
@@ -219,6 +248,7 @@ class Study:
             writer.writeheader()
             writer.writerows(rows)
         text = markdown(rows, Path(self.config).name, len(results), len(self.runs()))
+        md_path.write_text(text, encoding='utf-8')  # there, too, where the ranking is refused
         md_path.write_text(text + ranking(rows, self.rank_by), encoding='utf-8')
         return csv_path, md_path
 

@@ -1,41 +1,45 @@
 """Scores of finished runs, and the tables a study writes of them."""
 import csv
-import json
 import math
-import re
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
+
+from mmseg_dg.utils.run_logs import counted_logs, files_by_iteration, logged_lines
 
 
 def final_metrics(folder: Path) -> dict:
     """Metrics of a run's last evaluation, unrounded: ``{'cityscapes/mIoU': 61.2, ...}``; empty when
     there is none.
 
-    Reads ``<timestamp>/evaluation_iter_<N>.csv`` or, for loops that write none,
+    Reads the last of :func:`evaluation_files` or, for loops that write none,
     ``<timestamp>/vis_data/scalars.json``.
     """
-    tables = [(int(match.group(1)), path.stat().st_mtime, path)
-              for path in folder.glob('*/evaluation_iter_*.csv')
-              if (match := re.fullmatch(r'evaluation_iter_(\d+)', path.stem))]
+    tables = evaluation_files(folder)
     if tables:
-        # of the highest iteration; a resumed run may have judged it twice: the newest file
-        return read_evaluation(max(tables)[2])
-    # one JSON object per logged step, those of evaluations among them; folders are named by time
-    lines = [
-        line for path in sorted(folder.glob('*/vis_data/scalars.json'))
-        for line in path.read_text(encoding='utf-8').splitlines()
-    ]
+        return read_evaluation(tables[max(tables)])
+    # one JSON object per logged step, those of evaluations among them
+    lines = [line for start in counted_logs(folder) for line in logged_lines(start)]
     for line in reversed(lines):
         metrics = {
             key: value
-            for key, value in json.loads(line).items()
-            if key.split('/')[-1].startswith(('mIoU', 'IoU', 'aAcc'))
+            for key, value in line.items() if key.split('/')[-1].startswith(('mIoU', 'IoU', 'aAcc'))
         }
         if metrics:
             return metrics
     return {}
+
+
+def evaluation_files(folder: Path) -> dict[int, Path]:
+    """``{iteration: <timestamp>/evaluation_iter_<N>.csv}`` of the training that a work dir holds,
+    ascending.
+
+    A resumed training may have judged an iteration twice: the file of the later start counts. What
+    an earlier training left in the folder (``--overwrite`` removes its checkpoints, not its logs)
+    is none of this one's.
+    """
+    return files_by_iteration(folder, r'evaluation_iter_(\d+)\.csv')
 
 
 def read_evaluation(path: Path) -> dict:
@@ -129,7 +133,8 @@ def ranking(rows: Sequence[dict], metric: Optional[str] = None) -> str:
         ValueError: No finished run has the metric.
     """
     # imported here, since the other tables need no networks
-    from mmseg_dg.evaluation.label_free import LESS_IS_BETTER, SCORES
+    from mmseg_dg.evaluation.label_free import SCORES
+    from mmseg_dg.evaluation.score_direction import less_is_better
     names = list(dict.fromkeys(row['metric'] for row in rows))
     if metric is None:
         # ``mean`` first, then the domains in their order (sorting keeps the order of equal ones)
@@ -142,9 +147,11 @@ def ranking(rows: Sequence[dict], metric: Optional[str] = None) -> str:
         raise ValueError(f'--rank-by {metric}: no finished run has this metric; there are '
                          f'{names[:20]}')
     ranked = [row for row in rows if row['metric'] == metric and row['mean'] != '']
-    ranked.sort(key=lambda row: row['mean'], reverse=metric.split('/')[-1] not in LESS_IS_BETTER)
+    ranked.sort(key=lambda row: row['mean'], reverse=not less_is_better(metric))
+    direction = ', less is better' if less_is_better(metric) else ''
     lines = [
-        '', f'## Ranked by {metric}', '', f'| | setting | {metric} | runs |', '|---|---|---|---|'
+        '', f'## Ranked by {metric}{direction}', '', f'| | setting | {metric} | runs |',
+        '|---|---|---|---|'
     ]
     lines += [
         f'| {n} | {row["setting"]} | {row["mean"]:.2f} | {row["runs"]} |'

@@ -1,6 +1,6 @@
 """Base of the datasets with the 19 Cityscapes classes that mmseg lacks."""
 import os.path as osp
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
 from mmcv.transforms import LoadAnnotations as BaseLoadAnnotations
@@ -15,7 +15,7 @@ from .checks import (
     missing_of,
     share_backend_args,
 )
-from .image_lists import read_list, refuse_columns
+from .image_lists import read_list, refuse_columns, stem_of
 from .label_tables import full_table
 from .resized_copies import COUNTS, copies_folder, prefix_of_copies, scale_of
 from .wrappers import transforms_of
@@ -25,9 +25,9 @@ class TrainIdDataset(BaseSegDataset):
     """19 Cityscapes classes, image and label folders of equal structure, clear errors.
 
     A subclass sets the class attributes. Images are found below the image folder at any depth, or
-    named by ``ann_file`` (one stem per line, relative to the image folder, without suffix). Labels
-    must exist only when the pipeline loads them: an unlabeled stream drops ``LoadAnnotations`` and
-    needs no label folder.
+    named by ``ann_file`` (one name per line, relative to the image folder, with or without suffix).
+    Labels must exist only when the pipeline loads them: an unlabeled stream drops
+    ``LoadAnnotations`` and needs no label folder.
 
     Args:
         raw_ids: Labels are the files as published; their ids are mapped while loading, no converted
@@ -159,7 +159,13 @@ class TrainIdDataset(BaseSegDataset):
         """
         owner = type(self).__name__
         if self.ann_file:
-            stems = read_list(self.ann_file, owner, self.backend_args)
+            names = read_list(self.ann_file, owner, self.backend_args)
+            stems = self.stems_of(names, folder)
+            if len(set(stems)) < len(stems):
+                twice = sorted(name for name in names
+                               if name not in stems and stem_of(name, self.img_suffix) in names)
+                raise ValueError(f'{owner}: the list {self.ann_file!r} names images twice, with '
+                                 f'and without {self.img_suffix!r}: {twice[:5]}')
             paths = [osp.join(folder, stem + self.img_suffix) for stem in stems]
             missing = missing_of(paths, self.backend_args)
             # first: a list of two columns has all images "missing", and another remedy
@@ -170,6 +176,23 @@ class TrainIdDataset(BaseSegDataset):
         files = list_files(folder, self.img_suffix, self.backend_args)
         check_not_empty(files, folder, self.img_suffix, 'image', owner, self.backend_args)
         return [name[:-len(self.img_suffix)] for name in files]
+
+    def stems_of(self, names: Sequence[str], folder: str) -> list[str]:
+        """Names of a list without the suffix that some or all of them have.
+
+        Args:
+            names: As the list has them.
+            folder: The images'. A name whose file has the suffix twice keeps one of the two.
+        """
+        path_of = {
+            name: osp.join(folder, name + self.img_suffix)
+            for name in names if stem_of(name, self.img_suffix) != name
+        }
+        missing = missing_of(list(path_of.values()), self.backend_args) if path_of else set()
+        return [
+            stem_of(name, self.img_suffix) if path_of.get(name) in missing else name
+            for name in names
+        ]
 
     def _check_labels(self, labels: list[str]) -> None:
         """Raise (ValueError, FileNotFoundError) for label folders and files that are not there."""

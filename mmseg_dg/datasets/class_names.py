@@ -50,7 +50,8 @@ def read_classes(path: Union[str, Path]) -> ClassList:
 
     Raises:
         FileNotFoundError: No such file.
-        ValueError: No name, a name twice, colors for some classes only, or a color outside 0..255.
+        ValueError: No name, a name twice, colors for some classes only, a color outside 0..255 or
+            written in another way, or a number before each name.
     """
     path = str(path)
     if not Path(path).is_file():
@@ -58,9 +59,12 @@ def read_classes(path: Union[str, Path]) -> ClassList:
             f'classes={path!r} is no file of class names (in {Path.cwd()}): write one name per '
             "line into it, or give a list of names such as ['background', 'crack']")
     names, colors = [], []
-    for number, line in enumerate(read_lines(path, 'classes'), 1):
+    for number, line in enumerate(read_lines(path, 'classes', what='class name'), 1):
         if not line or line.startswith('#'):
             continue
+        if re.search(r'\s#', line):  # would become part of a name
+            raise ValueError(f'{path}, line {number}: {line!r} has a # behind the name: a color is '
+                             'three numbers (255 0 0 for #ff0000), a comment has a line of its own')
         # a name, then three numbers; without them the whole line is the name
         match = re.fullmatch(r'(.*?\S)[\s,;]+(\d+)[\s,;]+(\d+)[\s,;]+(\d+)', line)
         color = [int(part) for part in match.groups()[1:]] if match else None
@@ -69,6 +73,10 @@ def read_classes(path: Union[str, Path]) -> ClassList:
                              '0..255')
         names.append(match.group(1) if match else line)
         colors.append(color)
+    if len(names) > 1 and all(re.match(r'\d+\s*[\s,;:.]', name) for name in names):
+        raise ValueError(
+            f'{path}: each name begins with a number ({names[0]!r}): leave the numbers '
+            'out, the first name is id 0, the next one 1, and so on')
     twice = sorted({name for name in names if names.count(name) > 1})
     if not names or twice:
         raise ValueError(f'{path}: ' + (f'names classes twice: {twice}' if twice else 'names no '

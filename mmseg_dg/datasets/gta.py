@@ -32,8 +32,9 @@ class GTADataset(TrainIdDataset):
         split: ``'train'``, ``'val'`` or ``'test'`` of the official split (12 403 / 6 382 / 6 181
             images), read from the published file that ``ann_file`` names (``'split.mat'``, below
             ``data_root``).
-        exclude: List file (below ``data_root``) of image stems to leave out; the default may be
-            missing, another name must be there; None: nothing is left out.
+        exclude: List file (below ``data_root``) of images to leave out, by name with or without
+            suffix; the default may be missing, another name must be there; None: nothing is left
+            out.
         **kwargs: See :class:`TrainIdDataset`.
 
     Attributes:
@@ -69,7 +70,7 @@ class GTADataset(TrainIdDataset):
                 path, backend_args=self.backend_args):
             return stems
         left_out = set(read_list(path, type(self).__name__, self.backend_args, allow_empty=True))
-        kept = [stem for stem in stems if stem not in left_out]
+        kept = [stem for stem in stems if not {stem, stem + self.img_suffix} & left_out]
         self.left_out = len(stems) - len(kept)
         if self.left_out:
             print_log(f'GTADataset: {self.left_out} images of {path} are left out',

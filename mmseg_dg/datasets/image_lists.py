@@ -15,12 +15,19 @@ from .splits.protocols import missing_list_hint
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.PNG', '.JPG', '.JPEG')
 
 
-def read_lines(path: str, owner: str, backend_args: Optional[dict] = None) -> list[str]:
+def read_lines(path: str, owner: str, backend_args: Optional[dict] = None,
+               what: str = 'image name') -> list[str]:
     """Lines of a text file without blanks at either end, whatever editor wrote it; empty ones are
     kept.
 
     A byte order mark (Windows editors) is not part of the first name; UTF-16 (PowerShell's ``>``)
     is read.
+
+    Args:
+        path: The file.
+        owner: Who asks, for the message.
+        backend_args: mmengine's file backend options.
+        what: What a line holds, for the message.
 
     Raises:
         ValueError: Not a text in UTF-8 or UTF-16.
@@ -32,7 +39,7 @@ def read_lines(path: str, owner: str, backend_args: Optional[dict] = None) -> li
         text = content.decode(coding)
     except UnicodeDecodeError as error:
         raise ValueError(f'{owner}: the list {path!r} is no text in UTF-8 ({error}); save it as '
-                         'UTF-8, one image name per line') from error
+                         f'UTF-8, one {what} per line') from error
     return [line.strip() for line in text.splitlines()]
 
 

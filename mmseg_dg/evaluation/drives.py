@@ -7,6 +7,7 @@ Bootstrap", 1993, chapter 8).
 Shapes: S samples of the bootstrap, K classes, D drives.
 """
 import os
+import posixpath
 import re
 import zipfile
 import zlib
@@ -49,7 +50,8 @@ class DriveMetric(ClassBiasMetric):
     Args:
         drive: Regular expression on the image's path (with ``/``); what its first group matches
             names the drive.
-            None: every image, by its file name, is a drive of its own.
+            None: every image is a drive of its own, by its path below the folder that all images
+            of the domain lie in.
         kwargs: Of :class:`ClassBiasMetric`.
 
     Raises:
@@ -93,7 +95,7 @@ class DriveMetric(ClassBiasMetric):
         self._parts.append((drive, map_classes(matrix, rows, columns, len(self.scored_names))))
 
     def drive_of(self, path: str) -> str:
-        """Name of the drive of an image: the first group of the expression, else the file name;
+        """Name of the drive of an image: the first group of the expression, else the whole path;
         ValueError where the expression does not match.
         """
         path = path.replace(os.sep, '/')
@@ -101,7 +103,7 @@ class DriveMetric(ClassBiasMetric):
         if self.drive and not found:
             raise ValueError(
                 f'{path}: drive={self.drive.pattern!r} does not match, so it belongs to no drive')
-        return found.group(1) if found else path.rsplit('/', 1)[-1]
+        return found.group(1) if found else path
 
     def check_paths(self, paths: Iterable[str]) -> None:
         """Refuse (ValueError) a domain with an image of no drive; the evaluation loops call it
@@ -122,6 +124,10 @@ class DriveMetric(ClassBiasMetric):
         self._parts = []
         found = super().evaluate(size)
         parts = [part for gathered in all_gather_object(own_parts) for part in gathered]
+        if parts and self.drive is None:
+            # two machines have their data in different places, and call a drive alike
+            names = _below_common_folder([name for name, _ in parts])
+            parts = [(name, matrix) for name, (_, matrix) in zip(names, parts)]
         if parts:
             names = sorted({name for name, _ in parts})
             matrices = np.stack([sum(m for name, m in parts if name == drive) for drive in names])
@@ -137,6 +143,15 @@ class DriveMetric(ClassBiasMetric):
         os.makedirs(self._runner.log_dir, exist_ok=True)
         with written_whole(path) as part, open(part, 'wb') as file:
             np.savez_compressed(file, **_arrays(drives))
+
+
+def _below_common_folder(paths: Sequence[str]) -> list[str]:
+    """Paths (with ``/``) below the innermost folder that holds them all."""
+    folders = [posixpath.dirname(path) for path in paths]
+    if len({folder.startswith('/') for folder in folders}) > 1:
+        return list(paths)  # absolute and relative ones have no folder in common
+    common = posixpath.commonpath(folders)
+    return [path[len(common):].lstrip('/') for path in paths]
 
 
 def read_drives(path: Any) -> Drives:
@@ -201,6 +216,35 @@ def _arrays(drives: Drives) -> dict[str, Any]:
                 subset=np.array([-1] if drives.subset is None else drives.subset))
 
 
+def not_comparable(ours: Sequence[Mapping[str, Sequence[Drives]]],
+                   theirs: Sequence[Mapping[str, Sequence[Drives]]]) -> str:
+    """Why drives of two arms cannot be resampled together; '' where they can.
+
+    Args:
+        ours: Per seed ``{domain: [its last evaluations]}``.
+        theirs: The control's, of the same seeds.
+    """
+    domains = list(ours[0]) if ours else []
+    everything = [run for arm in (ours, theirs) for run in arm]
+    if not domains or len(ours) != len(theirs) or any(
+            list(run) != domains or not all(run.values()) for run in everything):
+        return 'counts by drive are not there for every run and domain'
+    for domain in domains:
+        names = ours[0][domain][0].names
+        # drives that one evaluation has and another has not
+        odd = {
+            name
+            for run in everything
+            for evaluation in run[domain]
+            for name in {*evaluation.names} ^ {*names}
+        }
+        if odd:
+            return f'runs differ in the drives of {domain}: {", ".join(sorted(odd)[:3])}'
+        if len(names) < 2:
+            return f'{domain} has a single drive'
+    return ''
+
+
 def bootstrap_difference(ours: Sequence[Mapping[str, Sequence[Drives]]],
                          theirs: Sequence[Mapping[str, Sequence[Drives]]], samples: int = 1000,
                          seed: int = 0) -> Optional[tuple[float, float]]:
@@ -217,20 +261,14 @@ def bootstrap_difference(ours: Sequence[Mapping[str, Sequence[Drives]]],
         seed: Of the draws.
 
     Returns:
-        2.5 and 97.5 percentiles in points of mIoU; None where a domain has a single drive or arms
-        differ in drives.
+        2.5 and 97.5 percentiles in points of mIoU; None where :func:`not_comparable` says why not.
     """
-    domains = list(ours[0]) if ours else []
-    everything = [run for arm in (ours, theirs) for run in arm]
-    if not domains or len(ours) != len(theirs) or any(
-            list(run) != domains or not all(run.values()) for run in everything):
+    if not_comparable(ours, theirs):
         return None
+    domains = list(ours[0])
     rng, total = np.random.default_rng(seed), np.zeros(samples)  # difference of each sample
     for domain in domains:
         names = ours[0][domain][0].names
-        if len(names) < 2 or any(evaluation.names != names for run in everything
-                                 for evaluation in run[domain]):
-            return None
         # how often each drive is drawn, in each sample
         draws = rng.multinomial(len(names), np.full(len(names), 1 / len(names)),
                                 size=samples)  # (samples, D)

@@ -39,8 +39,6 @@ SCORES = ('info_max', 'flip_agreement', 'class_balance', 'density', 'teacher_agr
 TEMPERATURE = 0.05
 #: Elements of a class map that are worked on at once; bounds the memory for large images.
 _BLOCK = 1 << 22
-#: Scores of which less is better.
-LESS_IS_BETTER = ('entropy', )
 
 
 class ImageStatistics(NamedTuple):

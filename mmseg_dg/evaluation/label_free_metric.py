@@ -23,13 +23,13 @@ from mmseg_dg.utils.rounding import ceil_div
 
 from .class_maps import class_id
 from .label_free import (
-    LESS_IS_BETTER,
     SCORES,
     TEMPERATURE,
     ImageStatistics,
     image_statistics,
     label_free_scores,
 )
+from .score_direction import less_is_better
 
 #: What makes up ``label_free`` where nothing else is said, as far as the evaluation has it.
 COMBINED = ('info_max', 'flip_agreement', 'class_balance')
@@ -128,7 +128,10 @@ class LabelFreeMetric(BaseMetric):
     @property
     def note(self) -> str:
         """A sentence for the written report."""
-        return f'label_free is the mean of {", ".join(self.combine)}; no label was read for it'
+        said = f'label_free is the mean of {", ".join(self.combine)}; no label was read for it'
+        if self.prior_of is not None:
+            return said
+        return f'{said}, and no prior is given, with which class_balance would be part of it'
 
     @property
     def score_names(self) -> tuple[str, ...]:
@@ -319,7 +322,7 @@ class LabelFreeMetric(BaseMetric):
         """
         found = label_free_scores(sums, self._shares(len(sums.probability)))
         parts = [
-            100 - found[name] if name in LESS_IS_BETTER else found[name] for name in self.combine
+            100 - found[name] if less_is_better(name) else found[name] for name in self.combine
         ]
         ordered = {name: found[name] for name in SCORES if name in found}
         return dict(label_free=sum(parts) / len(parts), **ordered)

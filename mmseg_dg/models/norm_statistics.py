@@ -1,6 +1,6 @@
 """BatchNorm statistics of a network estimated anew on given images.
 
-Shapes: B images, H x W pixels.
+Shapes: B images, C channels, H x W pixels.
 """
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,28 +19,54 @@ def norm_layers(network: nn.Module) -> list[_BatchNorm]:
 
 @contextmanager
 def collecting(layers: Sequence[_BatchNorm]) -> Iterator[None]:
-    """Inside, running statistics start anew and become the plain average over the batches that
-    pass.
+    """Inside, running statistics start anew and become averages over the batches that pass, each
+    weighted by its number of images.
+
+    The running mean is that of all images. The running variance is the average of the batches'
+    unbiased variances; the variance between the means of batches is not in it, so that it comes
+    near that of all images only with batches of several images each.
 
     The layers are in training mode inside and stay so afterwards; the caller puts the network into
     the mode it wants.
+
+    Raises:
+        ValueError: A layer gets a single value per channel, which has no variance: a batch of one
+            image behind global pooling.
     """
     momenta = [layer.momentum for layer in layers]
+    # images so far, by the running mean they went into: a layer may have two sets of statistics
+    # (TwoStatistics), and be passed several times by a batch
+    images_of: dict[int, int] = {}
+
+    def weigh(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        """Forward pre-hook: the share of this batch (B, C, ...) in the images so far."""
+        batch, statistics = inputs[0], id(layer.running_mean)
+        # the synchronized layer counts the values of all processes itself
+        if batch.numel() == batch.shape[1] and not isinstance(layer, nn.SyncBatchNorm):
+            raise ValueError(
+                f'a BatchNorm layer of {batch.shape[1]} channels gets one value per channel (a '
+                'batch of one image behind global pooling), which has no variance: estimate its '
+                'statistics on batches of two images or more')
+        images_of[statistics] = images_of.get(statistics, 0) + len(batch)
+        layer.momentum = len(batch) / images_of[statistics]  # type: ignore[assignment]
+
+    hooks = [layer.register_forward_pre_hook(weigh) for layer in layers]
     for layer in layers:
         layer.reset_running_stats()
-        layer.momentum = None  # plain average over the batches instead of an exponential one
+        layer.momentum = None  # a plain average until the hook says better
         layer.train()
     try:
         yield
     finally:
-        for layer, momentum in zip(layers, momenta):
+        for layer, momentum, hook in zip(layers, momenta, hooks):
+            hook.remove()
             layer.momentum = momentum
 
 
 @torch.no_grad()
 def estimate_statistics(network: nn.Module, batches: Iterable[Tensor]) -> int:
-    """Replace the running statistics of every BatchNorm layer by those of ``batches``; no weight is
-    changed.
+    """Replace the running statistics of every BatchNorm layer by those of ``batches``, weighted by
+    their images (:func:`collecting`); no weight is changed.
 
     Each layer normalizes with the statistics of the batch while they are collected, so that later
     layers see features of the distribution they will see afterwards. Source: Li et al., "Revisiting
@@ -54,7 +80,8 @@ def estimate_statistics(network: nn.Module, batches: Iterable[Tensor]) -> int:
         The number of images.
 
     Raises:
-        ValueError: No BatchNorm layer, or no images.
+        ValueError: No BatchNorm layer, no images, or a batch of one image in a network with a
+            BatchNorm layer behind global pooling.
     """
     layers = norm_layers(network)
     if not layers:

@@ -1,21 +1,20 @@
-"""The report of one or several runs as one HTML file that needs nothing beside it.
-
-Shapes: H x W pixels.
-"""
-import base64
+"""The report of one or several runs as one HTML file that needs nothing beside it."""
 import html
-import json
 import math
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
 
-import cv2
-import numpy as np
+from mmseg_dg.utils.work_dir import lying_in
 
 from .run_charts import class_chart, color_of, confusion_chart, loss_chart, score_chart, svg_of
-from .run_record import RunRecord, differing_settings, read_confusion
-from .tiles import colorize, heat
+from .run_pictures import jpeg, pictures, read_picture
+from .run_record import RunRecord, differing_settings, domains_of, read_confusion
+
+#: What trains: a clone's tool, or where there is no clone the command of the installed package.
+_TRAIN = ('python tools/train.py' if
+          (Path(__file__).resolve().parents[2] / 'tools/train.py').is_file() else 'mmseg-dg train')
 
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;margin:0 auto;max-width:1180px;padding:1rem;color:#1a1a1a;
@@ -52,12 +51,11 @@ def page(records: Sequence[RunRecord], title: str, intro: str = '') -> str:
         title: Heading.
         intro: A paragraph below it.
     """
-    sections = [('scores', 'Scores', _scores(records)),
-                ('pictures', 'Pictures', _pictures(records)),
+    sections = [('scores', 'Scores', _scores(records)), ('pictures', 'Pictures', pictures(records)),
                 ('curves', 'Curves',
                  _charts([loss_chart(records), score_chart(records)],
-                         'No training curves: these are tests of finished '
-                         'weights.')), ('classes', 'Classes', _classes(records)),
+                         'No training curves: ' + _why_none(records))),
+                ('classes', 'Classes', _classes(records)),
                 ('confusion', 'Confusion', _confusion(records)),
                 ('step', 'One training step', _step(records)),
                 ('settings', 'Settings that differ', _settings(records)),
@@ -74,18 +72,11 @@ def page(records: Sequence[RunRecord], title: str, intro: str = '') -> str:
 
 
 # ---------------------------------------------------------------------- scores
-def _domains(records: Sequence[RunRecord]) -> list[str]:
-    """The evaluated domains of all runs, each once."""
-    return list(
-        dict.fromkeys(domain for record in records if record.newest
-                      for domain in record.newest.domains))
-
-
 def _scores(records: Sequence[RunRecord]) -> str:
     """The table of mIoU by run and domain, as HTML; the number in ``data-value`` is the CSV's own,
     unrounded.
     """
-    domains = _domains(records)
+    domains = domains_of(records)
     if not domains:
         return '<p>No evaluation yet.</p>'
     # the highest mIoU of each domain; -1: a run without it is never the best
@@ -98,7 +89,7 @@ def _scores(records: Sequence[RunRecord]) -> str:
     rows = []
     for number, record in enumerate(records):
         cells = ''.join(_cell(record, domain, best[domain]) for domain in domains)
-        name = record.newest.name.replace('_', ' ') if record.newest else 'none'
+        name = record.newest.label if record.newest else 'none'
         rows.append(f'<tr><td><span class="bar" style="background:{color_of(number)}"></span>'
                     f'{html.escape(record.title)}</td>{cells}<td>{html.escape(name)}</td></tr>')
     return ('<table class="scores"><tr><th>mIoU '
@@ -118,124 +109,6 @@ def _cell(record: RunRecord, domain: str, best: float) -> str:
             f'{text}</td>')
 
 
-# ---------------------------------------------------------------------- pictures
-def _pictures(records: Sequence[RunRecord]) -> str:
-    """The pictures of each domain as HTML: image, label, and prediction and confidence of every run
-    side by side.
-    """
-    parts = []
-    for domain in _domains(records):
-        found = [(record, material) for record in records
-                 if (material := _pictures_json(record, domain)) is not None]
-        if not found:
-            continue
-        parts.append(f'<h3>{html.escape(domain)}</h3>' + _legend(found[0][1]))
-        for kind, words in (('sample', 'spread over the domain'), ('best', 'best of the first run'),
-                            ('worst', 'worst of the first run')):
-            # the first run decides which images are shown
-            chosen = [p for p in found[0][1]['pictures'] if kind in p['kinds']]
-            parts.append(f'<h4>{words}</h4>' if chosen else '')
-            parts += [_picture_row(found, domain, p) for p in chosen]
-    return ''.join(parts) or ('<p>No pictures were kept: the config has no '
-                              '<code>ReportMaterialHook</code>, or the run has not been evaluated '
-                              'yet.</p>')
-
-
-def _pictures_json(record: RunRecord, domain: str) -> Optional[dict]:
-    """What ``pictures.json``, which ``ReportMaterialHook`` writes, says about a domain in the run's
-    newest evaluation; None if there are no pictures.
-
-    Its keys: ``classes`` and ``palette`` (names and RGB), and ``pictures``, one dict per image with
-    ``index`` in the dataset, ``stem`` of the files, ``path``, ``kinds`` and ``score`` (mIoU).
-    """
-    path = record.newest.material / domain / 'pictures.json' if record.newest else None
-    return json.loads(path.read_text(encoding='utf-8')) if path and path.is_file() else None
-
-
-def _legend(material: dict) -> str:
-    """Color and name of every class, as HTML; ``material``: a domain's ``pictures.json``."""
-    items = ''.join(f'<span><i style="background:rgb({r},{g},{b})"></i>{html.escape(name)}</span>'
-                    for name, (r, g, b) in zip(material['classes'], material['palette']))
-    return f'<p class="legend">{items}<span><i style="background:#000"></i>not labeled</span></p>'
-
-
-def _picture_row(found: Sequence[tuple[RunRecord, dict]], domain: str, picture: dict) -> str:
-    """A row of pictures of one image, as HTML: picture and label once, then the prediction of each
-    run that kept it.
-
-    Args:
-        found: Runs that kept pictures of the domain, with their ``pictures.json``.
-        domain: The domain.
-        picture: Entry of the first run's ``pictures.json``.
-    """
-    palette, stem = found[0][1]['palette'], picture['stem']
-    folder = _material_of(found[0][0]) / domain
-    figures = []
-    if (folder / f'{stem}_image.jpg').is_file():
-        image = _read(folder / f'{stem}_image.jpg')[..., ::-1]  # BGR to RGB
-        figures.append(_figure(_jpeg(image), f'image {Path(picture["path"]).name}'))
-    if (folder / f'{stem}_label.png').is_file():
-        figures.append(
-            _figure(_png(colorize(_gray(folder / f'{stem}_label.png'), palette)), 'label'))
-    for record, material in found:
-        # the same image in this run, if it was kept there
-        entry = next((p for p in material['pictures'] if p['index'] == picture['index']), None)
-        run_folder = _material_of(record) / domain
-        if entry is None or not (run_folder / f'{stem}_prediction.png').is_file():
-            continue
-        score = '' if entry['score'] is None else f', mIoU {entry["score"]:.1f}'
-        figures.append(
-            _figure(_png(colorize(_gray(run_folder / f'{stem}_prediction.png'), palette)),
-                    f'{record.title}{score}'))
-        # of one run alone: of several, the predictions are compared
-        if len(found) == 1 and (run_folder / f'{stem}_confidence.png').is_file():
-            figures.append(
-                _figure(_png(heat(_gray(run_folder / f'{stem}_confidence.png') / 255.)),
-                        'confidence: blue 0, yellow 1'))
-    return f'<div class="row" style="--n:{len(figures)}">{"".join(figures)}</div>'
-
-
-def _figure(source: str, caption: str) -> str:
-    """A picture with its caption below, as HTML; ``source``: its address."""
-    text = html.escape(caption)
-    return f'<figure><img src="{source}" alt="{text}"><figcaption>{text}</figcaption></figure>'
-
-
-def _material_of(record: RunRecord) -> Path:
-    """The folder of a run's newest pictures and confusion matrices."""
-    assert record.newest is not None  # only then are there pictures to show
-    return record.newest.material
-
-
-def _read(path: Path, flags: int = cv2.IMREAD_COLOR) -> np.ndarray:
-    """A picture as OpenCV reads it: uint8 (H, W, 3) BGR; ValueError where it cannot."""
-    picture = cv2.imread(str(path), flags)
-    if picture is None:
-        raise ValueError(f'{path} is no picture that can be read')
-    return picture
-
-
-def _gray(path: Path) -> np.ndarray:
-    """A picture of one channel, uint8 (H, W): class ids, or confidence 0..255."""
-    return _read(path, cv2.IMREAD_GRAYSCALE)
-
-
-def _png(picture: np.ndarray) -> str:
-    """A picture (RGB) as the address of a PNG, for flat colors."""
-    return _data(picture, '.png', 'image/png')
-
-
-def _jpeg(picture: np.ndarray) -> str:
-    """A picture (RGB) as the address of a JPEG, for photographs."""
-    return _data(picture, '.jpg', 'image/jpeg')
-
-
-def _data(picture: np.ndarray, suffix: str, kind: str) -> str:
-    """A picture (RGB) as a ``data:`` address, which HTML shows without a file."""
-    data = cv2.imencode(suffix, np.ascontiguousarray(picture[..., ::-1]))[1]
-    return f'data:{kind};base64,{base64.b64encode(data.tobytes()).decode("ascii")}'
-
-
 # ---------------------------------------------------------------------- the rest
 def _charts(figures: Sequence, otherwise: str) -> str:
     """The figures that are not None as HTML, or the text ``otherwise`` where all are."""
@@ -246,7 +119,7 @@ def _charts(figures: Sequence, otherwise: str) -> str:
 def _classes(records: Sequence[RunRecord]) -> str:
     """A chart and table of the scores by class, per domain, as HTML."""
     parts = []
-    for domain in _domains(records):
+    for domain in domains_of(records):
         figure = class_chart(records, domain)
         if figure is not None:
             parts.append(
@@ -289,14 +162,15 @@ def _step(records: Sequence[RunRecord]) -> str:
     after their controls).
     """
     for record in reversed(records):
-        if record.step_pictures:
-            path = record.step_pictures[-1]
-            picture = _read(path)
+        for path in reversed(record.step_pictures):
+            picture = read_picture(path, [])
+            if picture is None:  # an earlier one will do
+                continue
             return (f'<p>{html.escape(record.title)}, {html.escape(path.stem.replace("_", " "))}. '
                     'First row: what has labels, and what the network is trained on; second row: '
                     'what has none, with the labels the method gave it. Weights and confidence '
                     'run from blue (0) to yellow (1); white in a mask is where it holds.</p><img '
-                    f'class="wide" alt="one training step" src="{_jpeg(picture[..., ::-1])}">')
+                    f'class="wide" alt="one training step" src="{jpeg(picture[..., ::-1])}">')
     return ('<p>No picture of a training step: the config has no '
             '<code>TrainingPicturesHook</code>.</p>')
 
@@ -322,13 +196,52 @@ def _environment(records: Sequence[RunRecord]) -> str:
     return f'<pre>{html.escape(chr(10).join(lines)) or "not in the logs"}</pre>'
 
 
+def _why_none(records: Sequence[RunRecord]) -> str:
+    """Why runs have no curves and no checkpoints, as a sentence."""
+    if all(record.newest and record.trained is None for record in records):
+        return 'these are tests of finished weights.'
+    early = [record.title for record in records if not record.evaluations and not record.trained]
+    return html.escape(f'{", ".join(early)} ended before its first log, or has not reached it yet.'
+                       if early else 'the logs have no losses.')
+
+
 def _commands(records: Sequence[RunRecord]) -> str:
-    """The commands by which each training goes on from its newest checkpoint, as HTML."""
-    lines = []
-    for record in records:
-        config = next(iter(sorted(record.folder.glob('*.py'))), None)
-        if config is not None and any(record.folder.glob('*.pth')):
-            lines.append(f'python tools/train.py {config} --work-dir {record.folder} --resume')
+    """The commands by which each training goes on from its newest checkpoint, as HTML; of one that
+    is at its end, with twice its length.
+    """
+    lines = [line for record in records for line in _command(record)]
     if not lines:
-        return '<p>Nothing to go on with: tests only.</p>'
+        trained = [record.title for record in records if record.trained is not None]
+        why = (f'{html.escape(", ".join(trained))} has no checkpoint in its work dir.'
+               if trained else _why_none(records))
+        return f'<p>Nothing to go on with: {why}</p>'
     return f'<pre>{html.escape(chr(10).join(lines))}</pre>'
+
+
+def _command(record: RunRecord) -> list[str]:
+    """The lines of a shell by which a run goes on; none where it has no config or checkpoint."""
+    config, checkpoints = _training_config(record), lying_in(record.folder)
+    if config is None or not checkpoints:
+        return []
+    words = [str(config), '--work-dir', str(record.folder), '--resume']
+    settings = (record.config.get('train_cfg') or {}) if record.config is not None else {}
+    done = checkpoints[0].step
+    unit = 'epochs' if checkpoints[0].path.name.startswith('epoch') else 'iters'
+    length = settings.get(f'max_{unit}')
+    lines = []
+    if length and done >= length:
+        lines.append(f'# {record.title} has reached its end ({done} {unit}); twice as long:')
+        words += ['--cfg-options', f'train_cfg.max_{unit}={2 * done}']
+    return [*lines, f'{_TRAIN} {shlex.join(words)}']
+
+
+def _training_config(record: RunRecord) -> Optional[Path]:
+    """The config of the newest start that trained: the file of the work dir that equals what it
+    dumped into its log folder (several configs may lie there, of tests for example), else that.
+    """
+    files = sorted(record.folder.glob('*.py'))
+    dumped = record.trained / 'vis_data' / 'config.py' if record.trained is not None else None
+    if dumped is None or not dumped.is_file():
+        return files[0] if files else None
+    text = dumped.read_bytes()
+    return next((path for path in files if path.read_bytes() == text), dumped)

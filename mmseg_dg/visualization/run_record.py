@@ -2,15 +2,22 @@
 nothing is run.
 """
 import csv
-import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
 from mmengine.config import Config
+
+from mmseg_dg.utils.run_logs import (
+    counted_logs,
+    dumped_setting,
+    iterations_of,
+    logged_lines,
+    overtaken_from,
+)
 
 #: Columns of an evaluation's CSV that are no scores.
 _NOT_SCORES = ('domain', 'images', 'role', 'selects_checkpoint', 'note')
@@ -27,12 +34,21 @@ class Evaluation:
         domains: ``{domain: {metric: percent}}``, as in the file; the mean over domains is the
             domain ``mean``.
         images: Number of images by domain.
+        checkpoint: File name of the weights that a test read; '' for a validation, and where the
+            log does not say.
     """
     name: str
     iteration: Optional[int]
     path: Path
     domains: dict[str, dict[str, float]]
     images: dict[str, int]
+    checkpoint: str = ''
+
+    @property
+    def label(self) -> str:
+        """``iter 2000``, ``test``, ``test of best_mean_mIoU_iter_2000.pth``."""
+        name = self.name.replace('_', ' ')
+        return f'{name} of {self.checkpoint}' if self.checkpoint else name
 
     @property
     def material(self) -> Path:
@@ -48,11 +64,13 @@ class RunRecord:
         folder: The work dir.
         title: What the report calls the run.
         scalars: ``{name: [(iteration, value), ...]}`` of training, of all its log folders; where a
-            run was resumed, the later values of an iteration count.
-        evaluations: Oldest first; a test comes last.
-        config: The dumped config, None where there is none.
+            run was resumed, the later start counts from its first iteration on.
+        evaluations: In the order in which they were made.
+        config: The dumped config of the newest start that trained, else of the newest start; None
+            where there is none.
         step_pictures: Pictures of training steps, oldest first.
         environment: Lines about machine and versions that the log has.
+        trained: Log folder of the newest start that logged an iteration; None where none did.
     """
     folder: Path
     title: str
@@ -61,6 +79,7 @@ class RunRecord:
     config: Optional[Config] = None
     step_pictures: list[Path] = field(default_factory=list)
     environment: list[str] = field(default_factory=list)
+    trained: Optional[Path] = None
 
     @property
     def newest(self) -> Optional[Evaluation]:
@@ -68,8 +87,18 @@ class RunRecord:
         return self.evaluations[-1] if self.evaluations else None
 
 
+def domains_of(records: Sequence[RunRecord]) -> list[str]:
+    """The domains of the newest evaluations of all runs, each once."""
+    return list(
+        dict.fromkeys(domain for record in records if record.newest
+                      for domain in record.newest.domains))
+
+
 def read_run(folder: Path, title: Optional[str] = None) -> RunRecord:
     """Read a work dir.
+
+    Only the run whose checkpoints lie there counts (:func:`counted_logs`), and where a start went
+    on from an earlier iteration, what the starts before it did beyond that iteration does not.
 
     Args:
         folder: A work dir of ``tools/train.py`` or ``tools/test.py``, or a folder of
@@ -82,32 +111,34 @@ def read_run(folder: Path, title: Optional[str] = None) -> RunRecord:
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f'no work dir at {folder}')
-    logs = _log_folders(folder)
+    logs = counted_logs(folder)
     if not logs and (folder / 'run').is_dir():
         title, folder = title or folder.name, folder / 'run'
-        logs = _log_folders(folder)
+        logs = counted_logs(folder)
     if not logs:
         here = sorted(path.name for path in folder.iterdir())[:6]
         raise FileNotFoundError(f'{folder} holds no run: a work dir has folders named by date and '
                                 f'time (20261130_101500), this one has {here or "nothing"}. Give '
                                 'the --work-dir of a training or a test')
     record = RunRecord(folder, title or folder.name)
-    record.scalars = _scalars(logs)
-    # by iteration, then by start; tests, which have no iteration, come last
-    record.evaluations = sorted((e for log in logs for e in _evaluations(log)), key=lambda e:
-                                (e.iteration is None, e.iteration or 0, e.path.parent.name))
-    record.config = _config(folder, logs)
+    ends = overtaken_from(logs)
+    record.scalars = _scalars(logs, ends)
+    # in the order of time: logs are sorted by their start; a test in the log folder of its
+    # training comes after it
+    record.evaluations = [
+        e for log, end in zip(logs, ends)
+        for e in sorted(_evaluations(log), key=lambda e: (e.iteration is None, e.iteration or 0))
+        if e.iteration is None or e.iteration < end
+    ]
+    trained = [log for log in logs if iterations_of(log)]
+    record.trained = trained[-1] if trained else None
+    # a test dumps its own config, which loads a checkpoint and trains nothing
+    record.config = _config(folder, [*(log for log in logs if log not in trained), *trained])
     record.step_pictures = sorted(
         (p for log in logs for p in (log / 'vis_data' / 'vis_image').glob('training_*.png')),
         key=lambda p: (p.parent, _number(p.stem), p.stem))
     record.environment = _environment(logs[-1])
     return record
-
-
-def _log_folders(folder: Path) -> list[Path]:
-    """The folders named by date and time that each start of a run leaves in its work dir."""
-    return sorted(path for path in folder.iterdir()
-                  if path.is_dir() and re.fullmatch(r'\d{8}_\d{6}.*', path.name))
 
 
 def _number(stem: str) -> int:
@@ -118,34 +149,33 @@ def _number(stem: str) -> int:
     return int(found.group(1)) if found else 0
 
 
-def _scalars(logs: list[Path]) -> dict[str, list[tuple[int, float]]]:
-    """Name -> (iteration, value) of the logged numbers; a later log of a resumed run counts."""
+def _scalars(logs: Sequence[Path], ends: Sequence[float]) -> dict[str, list[tuple[int, float]]]:
+    """Name -> (iteration, value) of the numbers that each log folder has from before its entry of
+    ``ends``."""
     found: dict[str, dict[int, float]] = {}
-    for log in logs:
-        path = log / 'vis_data' / 'scalars.json'
-        for line in path.read_text(encoding='utf-8').splitlines() if path.is_file() else ():
-            try:
-                values = json.loads(line)
-            except json.JSONDecodeError:  # the last line of a killed run
-                continue
+    for log, end in zip(logs, ends):
+        for values in logged_lines(log):
             step = values.get('iter', values.get('step'))
+            if step is None or step >= end:
+                continue
             for key, value in values.items():
-                # the logs come oldest first: a later value of an iteration replaces an earlier one
-                if isinstance(
-                        value,
-                    (int, float)) and key not in ('iter', 'step', 'epoch') and step is not None:
+                if isinstance(value, (int, float)) and key not in ('iter', 'step', 'epoch'):
                     found.setdefault(key, {})[int(step)] = float(value)
     return {key: sorted(points.items()) for key, points in found.items()}
 
 
 def _evaluations(log: Path) -> list[Evaluation]:
-    """What the tables of scores (``evaluation_*.csv``) in a folder of logs say."""
+    """What the tables of scores (``evaluation_*.csv``) in a folder of logs say; a table without
+    rows, of a process that was killed while it wrote, is left out.
+    """
     found = []
     for path in log.glob('evaluation_*.csv'):
         name = path.stem[len('evaluation_'):]
         number = re.fullmatch(r'iter_(\d+)', name)
         with open(path, encoding='utf-8', newline='') as file:
             rows = list(csv.DictReader(file))
+        if not rows:
+            continue
         domains = {
             row['domain']: {
                 key: float(value)
@@ -154,15 +184,17 @@ def _evaluations(log: Path) -> list[Evaluation]:
             for row in rows
         }
         images = {row['domain']: int(row['images']) for row in rows if row.get('images')}
+        tested = None if number or iterations_of(log) else dumped_setting(log, 'load_from')
         found.append(
             Evaluation(name,
-                       int(number.group(1)) if number else None, path, domains, images))
+                       int(number.group(1)) if number else None, path, domains, images,
+                       Path(tested).name if tested else ''))
     return found
 
 
-def _config(folder: Path, logs: list[Path]) -> Optional[Config]:
-    """The config of a work dir's newest start (``logs``, oldest first) that has left one, else a
-    ``*.py`` of the work dir; None without any.
+def _config(folder: Path, logs: Sequence[Path]) -> Optional[Config]:
+    """The config that the last of ``logs`` which has left one holds, else a ``*.py`` of the work
+    dir; None without any.
     """
     dumped = [log / 'vis_data' / 'config.py' for log in reversed(logs)]
     candidates = [*dumped, *sorted(folder.glob('*.py'))]

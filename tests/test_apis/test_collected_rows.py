@@ -92,6 +92,20 @@ def test_a_killed_attempt_leaves_the_cost_open(work_dir):
     assert row['cpu_seconds'] is None and not row['cpu_seconds_complete'] and row['commit'] == 'f01, f00'
 
 
+def test_processes_are_counted_and_an_overwritten_training_is_not(work_dir):
+    folder = work_dir()
+    log, = (folder / '20261130_110000').glob('*.log')
+    log.write_text(log.read_text().replace('    seed: 3', '    seed: 3\n    GPU number: 4'))
+    row = collected_row(folder, commit='abc')
+    assert row['processes'] == 4 and row['budget']['images'] == 4 * 8000 and 'processes' not in row['versions']
+    (folder / '20261130_110000' / 'run.json').write_text(json.dumps(dict(
+        command=['tools/train.py', 'x.py', '--overwrite'], commit='f00', versions={})))
+    (folder / '20261130_110000' / 'vis_data').mkdir()
+    (folder / '20261130_110000' / 'vis_data' / 'config.py').write_text('overwrite = True\nresume = False\n')
+    row = collected_row(folder)
+    assert sorted(row['evaluations']) == ['1500', '2000'] and row['wall_seconds'] == 150 and row['commit'] == 'f00'
+
+
 def test_what_is_no_finished_run_is_refused(work_dir, tmp_path):
     with pytest.raises(FileNotFoundError, match='holds no config'):
         collected_row(tmp_path)

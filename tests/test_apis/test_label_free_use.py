@@ -10,6 +10,7 @@ from mmseg_dg.apis.label_free import add_label_free, images_only
 from mmseg_dg.apis.launch import save_predictions
 from mmseg_dg.apis.predict_files import predict_files
 from mmseg_dg.apis.study_tables import ranking
+from mmseg_dg.engine.hooks import DomainCheckpointHook
 from mmseg_dg.evaluation import LabelFreeMetric
 
 
@@ -93,6 +94,24 @@ def test_domains_without_masks_are_scored_without_labels_alone():
         add_label_free(Config(dict(model=dict())))
 
 
+def test_evaluators_of_no_domain_are_refused():
+    """A misspelt name would drop the mIoU of its domain silently."""
+    mask = dict(type='ConfusionMatrixMetric')
+    for evaluators, words in ((dict(ciyt=mask), r"without dataloader: \['ciyt'\].*without evaluator: \['city'\]"),
+                              (dict(city=mask, night=mask), r"without dataloader: \['night'\]"),
+                              (dict(bare=[]), r"without evaluator: \['city'\]")):
+        with pytest.raises(ValueError, match=words):
+            add_label_free(config(evaluators))
+    cfg = config(dict(city=mask))  # images alone need no evaluator of their own
+    add_label_free(cfg)
+    assert kinds(cfg.test_evaluator.bare) == ['LabelFreeMetric']
+
+
+def test_the_report_says_that_a_score_without_a_prior_is_another_one():
+    assert 'no prior is given' in LabelFreeMetric().note and 'info_max, flip_agreement;' in LabelFreeMetric().note
+    assert 'class_balance;' in LabelFreeMetric(prior=[1, 1]).note and 'no prior' not in LabelFreeMetric(prior=[1]).note
+
+
 def test_what_counts_as_images_only():
     folder = dict(type='FolderDataset', data_prefix=dict(img_path='a', seg_map_path='b'))
     assert not images_only(folder) and not images_only(ConfigDict(type='ConcatDataset', datasets=[folder]))
@@ -123,6 +142,13 @@ def test_a_study_orders_its_settings_without_labels():
     assert '## Ranked by mean/label_free' in ranking([*rows, row('a', 'mean/label_free', 1.)])
     with pytest.raises(ValueError, match='--rank-by x/y'):
         ranking(rows, 'x/y')
+
+
+@pytest.mark.parametrize('score', ['entropy', 'ECE', 'AURC', 'risk.90', 'calibration/risk.50', 'noise_loss'])
+def test_less_of_some_scores_ranks_first(score):
+    text = ranking([row('bad', f't/{score}', 50.), row('good', f't/{score}', 5.)], f't/{score}')
+    assert '| 1 | good | 5.00' in text and 'less is better' in text
+    assert DomainCheckpointHook(interval=1, save_best=f't/{score}').rules == ['less']
 
 
 def test_a_table_of_scores_with_a_prefix_has_one_column_each(model, tmp_path):

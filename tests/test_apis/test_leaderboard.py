@@ -20,7 +20,7 @@ from mmseg_dg.apis.leaderboard import Leaderboard, read_suite
 from mmseg_dg.apis.leaderboard.board import measured_cost
 from mmseg_dg.apis.leaderboard.judgment import best, half_interval, last_three, paired_gain, rise
 from mmseg_dg.apis.leaderboard.page import encoder_cells
-from mmseg_dg.apis.leaderboard.rows import counts_file, drives_of, read_rows
+from mmseg_dg.apis.leaderboard.rows import counts_file, drives_of, read_row
 from mmseg_dg.evaluation.confusion import scores
 from mmseg_dg.evaluation.drives import (
     DriveMetric,
@@ -36,6 +36,7 @@ CONFIG = '''
 train_cfg = dict(max_iters=40, val_interval=10)
 train_dataloader = dict(source=dict(batch_size=4, dataset=dict(type='A')), {more})
 val_dataloader = dict(target=dict(dataset=dict(type='FolderDataset', data_prefix=dict({prefix}))))
+val_evaluator = dict(type='DriveMetric')
 val_cfg = dict(protocols=dict(target=dict(role='target')))
 model = dict(beta=0.)
 randomness = dict(seed=0)
@@ -157,7 +158,7 @@ def test_methods_times_encoders(make):
     assert [arm.name for arm in suite.arms] == [
         'lower-small', 'lower-large', 'upper-small', 'upper-large', 'ours-small']
     assert suite.arm('upper-large').control == 'lower-large' and suite.arm('upper-large').cfg.model.depth == 9
-    assert suite.controls('large') == ('lower-large', 'upper-large')
+    assert suite.controls('large') == ['lower-large', 'upper-large']
 
 
 def test_an_arm_may_be_a_row_of_its_config(make, tmp_path):
@@ -247,7 +248,7 @@ def test_an_interrupted_suite_gives_the_same_page(make, tmp_path):
     assert len(calls(tmp_path, 'mended')) == 6
     (mended.rows / 'ours_seed0.json').write_text('{')  # a damaged row is made again
     mended.write()
-    assert len(read_rows(mended.rows)['ours']) == 2
+    assert read_row(mended.rows / 'ours_seed0.json')[0]['seed'] == 0
 
 
 def test_rows_of_another_machine_are_taken_over(make, tmp_path, capfd):
@@ -290,13 +291,16 @@ def test_own_results_come_before_those_of_others(make, tmp_path):
     first = board(make(seeds=[0]), tmp_path, 'first')
     first.execute()
     other = json.loads((first.rows / 'ours_seed0.json').read_text())
-    (first.rows / 'ours_seed0.json').write_text(json.dumps(dict(other, last_three=99.)))
+    shifted = {n: {key: value + 9 for key, value in found.items()} for n, found in other['evaluations'].items()}
+    (first.rows / 'ours_seed0.json').write_text(json.dumps(dict(
+        other, last_three=other['last_three'] + 9, evaluations=shifted,
+        curve={n: value + 9 for n, value in other['curve'].items()})))
     mine = board(make(seeds=[0]), tmp_path, 'mine')
     run = next(planned for planned in mine.plan() if planned.arm.name == 'ours')
     run.study.train(run.run)  # and the power is gone
     mine = Leaderboard(make(seeds=[0]), tmp_path / 'mine', tmp_path / 'trainer.py', 0, first.rows)
     mine.execute()
-    assert json.loads((mine.rows / 'ours_seed0.json').read_text())['last_three'] == other['last_three'] != 99
+    assert json.loads((mine.rows / 'ours_seed0.json').read_text())['last_three'] == other['last_three']
 
 
 def test_counts_belong_to_their_row(make, tmp_path):
@@ -338,11 +342,14 @@ def test_rows_of_other_settings_are_not_taken_over(make, tmp_path):
     second = Leaderboard(make(arms=changed, seeds=[0]), tmp_path / 'second', tmp_path / 'trainer.py', 0, first.rows)
     assert [planned.arm.name for planned in second.plan()] == ['ours']
     (first.rows / 'extra.json').write_text((first.rows / 'lower_seed0.json').read_text())
-    (first.rows / 'other_seed0.json').write_text(json.dumps(dict(arm='other', seed=None, last_three=1)))
+    (first.rows / 'other_seed0.json').write_text(json.dumps(dict(json.loads(
+        (first.rows / 'lower_seed0.json').read_text()), arm='other')))
+    (first.rows / 'next_seed0.json').write_text(json.dumps(dict(arm='next', schema=7, last_three=1)))
     plan = second.plan_text()
     assert "ours_seed0.json (options was ['model.beta=8'], is ['model.beta=9'])" in plan
     assert 'extra.json (a row of lower, seed 0 is called lower_seed0.json)' in plan
-    assert 'other_seed0.json (arm other, seed None is no run of the suite)' in plan
+    assert 'other_seed0.json (arm other, seed 0 is no run of the suite)' in plan
+    assert 'next_seed0.json (schema 7, this version reads 1)' in plan
     second.execute()
     assert calls(tmp_path, 'second') == ['ours 0']
     (tmp_path / 'configs' / 'two.py').write_text((tmp_path / 'configs' / 'two.py').read_text() + 'more = 1\n')
@@ -370,8 +377,18 @@ def test_close_controls_are_not_published(make, tmp_path):
     mine = board(suite, tmp_path)
     mine.execute()
     text = (mine.folder / 'leaderboard.md').read_text()
-    assert 'Not published: the upper control upper is 3.00 points above the lower' in text and '| ours' not in text
+    assert 'Not published: the upper control upper is 3.00 points better than the lower' in text
+    assert '| ours' not in text
     assert len(list(mine.rows.glob('*.json'))) == 6
+
+
+def test_a_run_without_a_score_does_not_stop_the_suite(make, tmp_path):
+    trainer = tmp_path / 'trainer.py'
+    trainer.write_text(trainer.read_text().replace(
+        'score = 40', "score = float('nan') if n == 30 and beta == 8 and not seed else 40"))
+    mine = board(make(), tmp_path)
+    assert [run.seed for run in mine.execute()] == [0] and len(calls(tmp_path)) == 6
+    assert '5 of 6 runs are finished' in (mine.folder / 'leaderboard.md').read_text()
 
 
 def test_no_ranking_without_both_controls(make, tmp_path):
@@ -486,6 +503,10 @@ def test_counts_by_drive(tmp_path):
     every.process(None, [sample('x/s1_1.png', [0], [0]), sample('x/s1_2.png', [0], [0])])
     every.evaluate(2)
     assert every.drives.names == ('s1_1.png', 's1_2.png')
+    for root in ('/data/x', '/elsewhere'):  # equal names in two folders are two images, wherever the data lie
+        every.process(None, [sample(f'{root}/seq1/0001.png', [0], [0]), sample(f'{root}/seq2/0001.png', [1], [0])])
+        every.evaluate(2)
+        assert every.drives.names == ('seq1/0001.png', 'seq2/0001.png')
 
 
 def test_counts_of_several_evaluations_in_one_file(tmp_path):
@@ -558,7 +579,7 @@ def test_a_killed_training_continued_gives_the_same_page(tiny_config, tmp_path, 
     (tmp_path / 'trainer.py').write_text(
         "import os, sys\nif 'upper.py' in sys.argv[1]:\n"
         f"    os.execv(sys.executable, [sys.executable, {str(ROOT / 'tools' / 'train.py')!r}, *sys.argv[1:]])\n"
-        + TRAINER)
+        + TRAINER.replace('(10, 20)', '(1, 2)').replace('(30, 40)', '(3, 4)'))
     lower = CONFIG.format(more='', prefix="img_path='a', seg_map_path='b'")
     lower = lower.replace('max_iters=40, val_interval=10', 'max_iters=4, val_interval=1')
     (tmp_path / 'configs' / 'lower.py').write_text(lower)
@@ -569,7 +590,7 @@ def test_a_killed_training_continued_gives_the_same_page(tiny_config, tmp_path, 
     arms = dict(lower=dict(config='configs/lower.py'),
                 upper=dict(config='configs/upper.py', control='lower', cpu_seconds=1e6))
     (tmp_path / 'tiny.yml').write_text(yaml.safe_dump(dict(
-        title='Tiny', score='target/mIoU', lower='lower', upper='upper', seeds=[0], least_spread=-100, arms=arms)))
+        title='Tiny', score='target/mIoU', lower='lower', upper='upper', seeds=[0], ranked=False, arms=arms)))
     suite = read_suite(tmp_path / 'tiny.yml')
     assert board(suite, tmp_path, 'whole').execute() == []
 

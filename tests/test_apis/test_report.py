@@ -1,7 +1,10 @@
 """The report: every number is the run's own, every picture is there."""
 import base64
 import csv
+import html
+import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -13,7 +16,10 @@ import numpy as np
 import pytest
 
 from mmseg_dg.apis.report import write_report_page
+from mmseg_dg.utils.run_logs import counted_logs
+from mmseg_dg.visualization.run_charts import write_charts
 from mmseg_dg.visualization.run_record import differing_settings, read_run
+from mmseg_dg.visualization.tiles import colorize, heat
 
 ROOT = Path(__file__).resolve().parents[2]
 SECTIONS = ['scores', 'pictures', 'curves', 'classes', 'confusion', 'step', 'settings', 'environment', 'continue']
@@ -25,12 +31,16 @@ class Page(HTMLParser):
     def __init__(self, text):
         super().__init__()
         self.numbers, self.pictures, self.sections, self.links, self.texts = [], [], [], [], []
+        self.images = {}  # (domain, run, image): mIoU in a caption
         self.expects_text = False
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
         found = dict(attrs)
-        if 'data-value' in found:
+        if 'data-image' in found:
+            key = tuple(found[f'data-{name}'] for name in ('domain', 'run', 'image'))
+            assert self.images.setdefault(key, float(found['data-value'])) == float(found['data-value'])
+        elif 'data-value' in found:
             self.numbers.append((found['data-domain'], found['data-metric'], float(found['data-value'])))
             self.expects_text = True
         if tag == 'img':
@@ -88,19 +98,142 @@ def test_every_section_and_picture_is_there_and_nothing_is_fetched(runs, tmp_pat
     page = Page(text)
     assert page.sections == SECTIONS
     assert all(link.startswith(('#', 'data:')) for link in page.links)
-    assert len(page.pictures) >= 2 * 4 + 1  # per shown image: image, label, two predictions; one training step
     assert all(decoded(source).shape[0] > 30 for source in page.pictures)
-    assert all(len(np.unique(decoded(source).reshape(-1, 3), axis=0)) > 1 for source in page.pictures[:2]), (
-        'the first image and its label')
     photos = [s for s in page.pictures if s.startswith('data:image/jpeg')]
     assert photos and all(np.ptp(decoded(source)) > 30 for source in photos)
     assert 'model.type' in text  # a setting that differs
-    assert f'--work-dir {runs[1]} --resume' in text
 
 
-def test_a_single_run_shows_its_confidence(runs, tmp_path):
-    text = write_report_page(runs[1:], tmp_path / 'report.html').read_text()
-    assert 'confidence: blue 0, yellow 1' in text and 'worst of the first run' in text
+def test_predictions_and_confidence_are_those_that_each_run_kept(runs, tmp_path):
+    """Every kept picture of every run is in the page, in the colors of the classes; captions have the CSV's mIoU."""
+    text = write_report_page(runs, tmp_path / 'report.html', titles=['a', 'b']).read_text()
+    page = Page(text)
+    shown = {decoded(source).tobytes() for source in page.pictures if source.startswith('data:image/png')}
+    kept, worst = 0, {}
+    for title, run in zip('ab', runs):
+        folder, = run.glob('*/report/iter_4/target')
+        material = json.loads((folder / 'pictures.json').read_text())
+        with open(folder / 'images.csv', newline='') as file:
+            scores = {row['image']: float(row['mIoU']) for row in csv.DictReader(file)}
+        worst[title] = min(scores.values())
+        for entry in material['pictures']:
+            ids, sure = (cv2.imread(str(folder / f'{entry["stem"]}_{what}.png'), cv2.IMREAD_GRAYSCALE)
+                         for what in ('prediction', 'confidence'))
+            assert colorize(ids, material['palette'])[..., ::-1].tobytes() in shown
+            assert heat(sure / 255.)[..., ::-1].tobytes() in shown
+            assert page.images['target', title, entry['path']] == scores[entry['path']]
+            kept += 1
+        for kind in ('best', 'worst'):  # an image may be that of both
+            assert re.search(rf'<h4>{kind} of [^<]*\b{title}\b', text)
+    assert len(page.images) == kept >= 6
+    assert all(worst[title] in [v for key, v in page.images.items() if key[1] == title] for title in 'ab')
+    single = write_report_page(runs[1:], tmp_path / 'report.html').read_text()
+    assert 'confidence: blue 0, yellow 1' in single and 'worst of adapted' in single
+
+
+def test_the_command_to_go_on(runs, tmp_path):
+    """Quoted for a shell, of the training's own config where others lie beside it, longer where it is at its end."""
+    run = tmp_path / 'my run'
+    shutil.copytree(runs[1], run)
+    (run / 'a_test.py').write_text('x = 1\n')  # a test with another config leaves it there
+    text = write_report_page([run], tmp_path / 'report.html').read_text()
+    line = html.unescape(re.findall(r'<pre>([^<]*)</pre>', text)[-1]).splitlines()[-1]
+    words = shlex.split(line)
+    config = next(path for path in run.glob('*.py') if path.name != 'a_test.py')
+    assert words == ['python', 'tools/train.py', str(config), '--work-dir', str(run), '--resume', '--cfg-options',
+                     'train_cfg.max_iters=8']
+    assert 'my run has reached its end (4 iters)' in text
+    next(run.glob('*/vis_data/config.py')).write_text('train_cfg = dict(max_iters=9)\n')
+    text = write_report_page([run], tmp_path / 'report.html').read_text()
+    assert 'vis_data/config.py' in (rest := text.split('id="continue"')[1]) and 'max_iters' not in rest
+
+
+def start(run, date, scores, resume=None, first=1, classes=('a', 'b'), image='p.png', test=None):
+    """The log folder that a start leaves: ``scores`` by evaluation, a loss every ten iterations from ``first`` on."""
+    log = run / f'20261201_{date}0000'
+    (log / 'vis_data').mkdir(parents=True)
+    config = f'resume = {resume}\n' * (resume is not None) + f'load_from = {test!r}\n' * (test is not None)
+    (log / 'vis_data/config.py').write_text(config)
+    last = max([int(name[5:]) for name in scores if name != 'test'], default=0)
+    (log / 'vis_data/scalars.json').write_text(
+        ''.join(json.dumps(dict(loss=1 / i, iter=i)) + '\n' for i in range(first, last + 1, 10)))
+    for name, score in scores.items():
+        (log / f'evaluation_{name}.csv').write_text(f'domain,images,mIoU\nown,1,{score}\n')
+        folder = log / 'report' / name / 'own'
+        folder.mkdir(parents=True)
+        for what in ('prediction.png', 'label.png', 'confidence.png', 'image.jpg'):
+            cv2.imwrite(str(folder / f'0000_{what}'), np.eye(32, dtype=np.uint8))
+        (folder / 'pictures.json').write_text(json.dumps(dict(
+            classes=classes, palette=[[9 * i, 0, 0] for i in range(len(classes))], images=1,
+            pictures=[dict(index=0, path=image, score=score, kinds=['sample'], stem='0000')])))
+        (folder / 'confusion.csv').write_text('\n'.join(
+            [','.join(['label', *classes]), *(','.join([c, *'1' * len(classes)]) for c in classes)]))
+    return log
+
+
+def newest(run):
+    text = write_report_page([run], run / 'report.html').read_text()
+    return Page(text).numbers, text
+
+
+@pytest.mark.parametrize('resume', [False, None], ids=['stated', 'not stated'])
+def test_a_run_that_was_thrown_away_is_not_shown(tmp_path, resume):
+    """1000 iterations, then --overwrite with 500 and other classes: the logs of the first run stay."""
+    start(tmp_path, 10, dict(iter_500=20., iter_1000=25.), resume)
+    late = start(tmp_path, 11, dict(iter_250=70., iter_500=80.), resume, classes=('x', 'y', 'z'))
+    numbers, text = newest(tmp_path)
+    record = read_run(tmp_path)
+    assert numbers == [('own', 'mIoU', 80.)] and 'iter 500' in text and 'iter 1000' not in text
+    assert [(e.iteration, e.domains['own']['mIoU']) for e in record.evaluations] == [(250, 70.), (500, 80.)]
+    assert record.scalars['loss'][-1][0] == 491 and record.newest.material.parts[-3] == late.name
+    assert write_charts(tmp_path) and 'x' in text.split('id="confusion"')[1]
+    if resume is False:
+        assert counted_logs(tmp_path) == [late]
+    # refused, or ended before its first log: nothing was thrown away yet
+    (tmp_path / '20261201_120000/vis_data').mkdir(parents=True)
+    (tmp_path / '20261201_120000/vis_data/config.py').write_text('resume = False\n')
+    assert newest(tmp_path)[0] == numbers
+
+
+def test_a_test_does_not_hide_later_validations(tmp_path):
+    start(tmp_path, 10, dict(iter_100=30., iter_200=40.), False)
+    start(tmp_path, 11, dict(test=41.), False, test='work/iter_200.pth')
+    numbers, text = newest(tmp_path)
+    assert numbers == [('own', 'mIoU', 41.)] and 'test of iter_200.pth' in text
+    start(tmp_path, 12, dict(iter_300=50., iter_400=60.), True, first=201)
+    numbers, text = newest(tmp_path)
+    assert numbers == [('own', 'mIoU', 60.)] and '<td>iter 400</td>' in text
+    record = read_run(tmp_path)
+    assert [e.name for e in record.evaluations] == ['iter_100', 'iter_200', 'test', 'iter_300', 'iter_400']
+    assert [i for i, _ in record.scalars['loss']] == list(range(1, 400, 10)) and record.trained.name[9:11] == '12'
+    # from an earlier checkpoint: what was trained beyond it is no part of the run
+    start(tmp_path, 13, dict(iter_300=55.), True, first=201)
+    record = read_run(tmp_path)
+    assert [e.domains['own']['mIoU'] for e in record.evaluations] == [30., 40., 41., 55.]
+    assert record.scalars['loss'][-1][0] == 291
+
+
+@pytest.mark.parametrize('other', [dict(image='rain/p.png'), dict(classes=('b', 'a')), {}])
+def test_runs_with_other_images_or_classes_are_shown_apart(tmp_path, other):
+    start(tmp_path / 'one', 10, dict(iter_10=10.))
+    start(tmp_path / 'two', 10, dict(iter_10=90.), **other)
+    text = write_report_page([tmp_path / 'one', tmp_path / 'two'], tmp_path / 'r.html').read_text()
+    assert text.count('class="legend"') == text.count('<div class="row"') == (2 if other else 1)
+    assert ('shown apart' in text) == ('<h3>own: two</h3>' in text) == bool(other)
+    assert len(Page(text).images) == 2
+
+
+def test_a_run_without_a_log_and_a_damaged_picture(tmp_path):
+    (tmp_path / 'early/20261201_100000/vis_data').mkdir(parents=True)
+    text = newest(tmp_path / 'early')[1]
+    assert text.count('early ended before its first log') == 2 and 'finished weights' not in text
+    log = start(tmp_path / 'cut', 10, dict(iter_10=10.))
+    (log / 'report/iter_10/own/0000_image.jpg').write_bytes(b'')
+    (log / 'evaluation_iter_20.csv').write_text('')  # the process was killed here
+    text = newest(tmp_path / 'cut')[1]
+    assert '0000_image.jpg' in text.split('class="damaged"')[1] and len(Page(text).images) == 1
+    start(tmp_path / 'test', 10, dict(test=10.), False, test='a.pth')
+    assert newest(tmp_path / 'test')[1].count('these are tests of finished weights') == 2
 
 
 def test_training_leaves_charts_in_the_work_dir(runs):

@@ -1,6 +1,7 @@
 """Studies: combinations, restart, metrics, tables; the trainer is a stand-in that takes milliseconds."""
 import csv
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from mmengine.config import Config
 from mmseg_dg.apis import study as module
 from mmseg_dg.apis.row_configs import subset_lists
 from mmseg_dg.apis.study import Run, Study, parse_grid, short_names, split_values
-from mmseg_dg.apis.study_tables import final_metrics, summarize
+from mmseg_dg.apis.study_tables import evaluation_files, final_metrics, summarize
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAINER = '''
@@ -117,10 +118,67 @@ def test_training_without_evaluation_counts_as_failed(make, tmp_path):
 
 
 def test_last_evaluation_counts(tmp_path):
-    for stamp, iteration, score in (('b', 900, 1), ('a', 1000, 2)):
-        (tmp_path / stamp).mkdir()
-        (tmp_path / stamp / f'evaluation_iter_{iteration}.csv').write_text(f'domain,images,mIoU\nx,1,{score}\n')
+    write_start(tmp_path, 'a', {900: 1})
+    write_start(tmp_path, 'b', {1000: 2})
     assert final_metrics(tmp_path) == {'x/mIoU': 2.0}
+    write_start(tmp_path, 'c', {950: 3})  # went on from an earlier checkpoint: 1000 is still to come
+    assert final_metrics(tmp_path) == {'x/mIoU': 3.0}
+
+
+def write_start(folder, stamp, scores, config=None):
+    """Evaluations of one start of a training, ``{iteration: mIoU}``, and the config it had."""
+    (folder / stamp / 'vis_data').mkdir(parents=True)
+    if config:
+        (folder / stamp / 'vis_data' / 'config.py').write_text(config)
+    for n, score in scores.items():
+        (folder / stamp / f'evaluation_iter_{n}.csv').write_text(f'domain,images,mIoU\nx,1,{score}\n')
+
+
+def test_an_iteration_judged_twice_counts_by_the_time_of_the_start(tmp_path):
+    write_start(tmp_path, '20260102_000000', {1000: 2})
+    write_start(tmp_path, '20260101_000000', {1000: 1})  # a copy has written the earlier one last
+    os.utime(tmp_path / '20260102_000000' / 'evaluation_iter_1000.csv', (0, 0))
+    assert final_metrics(tmp_path) == {'x/mIoU': 2.}
+
+
+def test_logs_of_an_overwritten_training_do_not_count(tmp_path):
+    write_start(tmp_path, '20260101', {200: 70, 400: 70, 2000: 70}, 'train_cfg = dict(max_iters=2000)\n')
+    write_start(tmp_path, '20260102', {500: 20, 1000: 30}, 'train_cfg = dict(max_iters=1000)\noverwrite = True\n')
+    write_start(tmp_path, '20260103', {}, 'train_cfg = dict(max_iters=9)\noverwrite = True\n')  # was refused
+    write_start(tmp_path, '20260104', {1000: 31}, 'train_cfg = dict(max_iters=1000)\noverwrite = False\n')
+    assert final_metrics(tmp_path) == {'x/mIoU': 31.} and list(evaluation_files(tmp_path)) == [500, 1000]
+
+
+def test_evaluations_beyond_the_length_of_the_training_do_not_count(tmp_path):
+    write_start(tmp_path, '20260101', {500: 70, 2000: 70})
+    write_start(tmp_path, '20260102', {500: 20, 1000: 30}, 'train_cfg = dict(max_iters=1000)\n')
+    assert final_metrics(tmp_path) == {'x/mIoU': 30.} and sorted(evaluation_files(tmp_path)) == [500, 1000]
+
+
+SCORED = """
+val_dataloader = dict(city=dict(dataset=dict(type='CityscapesDataset')))
+val_evaluator = dict(type='ConfusionMatrixMetric')
+val_cfg = dict(type='MultiDomainValLoop')
+"""
+
+
+@pytest.mark.parametrize('metric', ['city/mIuO', 'town/mIoU', 'city/label_free', 'mean/aAcc'])
+def test_a_ranking_by_no_metric_of_the_config_is_refused_before_training(make, metric):
+    study = make(seeds=[0], rank_by=metric)
+    study.cfg.merge_from_dict(Config.fromstring(SCORED, '.py').to_dict())
+    with pytest.raises(ValueError, match=f'--rank-by: score {metric!r}'):
+        study.execute()
+    assert not study.folder.exists()
+
+
+def test_a_ranking_by_a_metric_that_never_comes_does_not_stop_the_study(make):
+    """A config does not tell every metric: all runs are trained, the tables written, and then it is said."""
+    study = make(seeds=[0, 1], rank_by='city/mIuO')
+    with pytest.raises(ValueError, match='--rank-by city/mIuO: no finished run has this metric'):
+        study.execute()
+    assert '2 of 2 runs finished' in (study.folder / 'study.md').read_text()
+    assert make(seeds=[0, 1], rank_by='city/mIoU').execute() == []
+    assert '## Ranked by city/mIoU' in (study.folder / 'study.md').read_text()
 
 
 def test_scalars_are_the_fallback(tmp_path):

@@ -20,12 +20,21 @@ def test_names_and_colors(tmp_path):
 
 @pytest.mark.parametrize('text, message', [
     ('', 'names no class'), ('a\nb\na\n', r"twice: \['a'\]"), ('a 0 0 0\nb\n', "'b' has no color"),
-    ('a 0 0 256\n', 'line 1: the color')])
+    ('a 0 0 256\n', 'line 1: the color'), ('0 soil\n1 leaf\n', "begins with a number .'0 soil'.: leave"),
+    ('1: road\n2: car\n', 'begins with a number'), ('7,a 1 2 3\n8,b 4 5 6\n', 'begins with a number'),
+    ('a #ff0000\nb #00ff00\n', 'line 1: .* three numbers'), ('a\nb 4 5 6 # mine\n', 'line 2')])
 def test_mistakes(tmp_path, text, message):
     with pytest.raises(ValueError, match=message):
         read_classes(write(tmp_path, text))
     with pytest.raises(FileNotFoundError, match='is no file of class names'):
         read_classes(tmp_path / 'none.txt')
+
+
+def test_another_coding_is_named_for_what_it_is(tmp_path):
+    (tmp_path / 'c.txt').write_bytes('Grün\n'.encode('latin-1'))
+    with pytest.raises(ValueError, match='one class name per line'):
+        read_classes(tmp_path / 'c.txt')
+    assert read_classes(write(tmp_path, '2 wheeler\ncar\n')).classes == ['2 wheeler', 'car']
 
 
 def test_a_dataset_reads_the_file(tmp_path):

@@ -168,6 +168,34 @@ def test_id_tables_name_the_right_classes():
     assert len(shared_names) == 16 and all(ours[name] == name.lower() for name in shared_names)
 
 
+def test_lists_name_images_with_or_without_their_ending(tmp_path):
+    """As label_first writes them; labels are found alike."""
+    for name in ('rgb_1', 'rgb_2', 'rgb_3.png'):
+        write_image(tmp_path / f'rgb/a/{name}.png')
+        write_label(tmp_path / f'ss/a/{name.replace("rgb", "ss")}.png', stripes([0]))
+    for lines, stems in (('a/rgb_2.png\na/rgb_1\n', ['rgb_2', 'rgb_1']), ('a/rgb_3.png\n', ['rgb_3.png']),
+                         ('a/rgb_3.png.png\n', ['rgb_3.png'])):
+        (tmp_path / 'list.txt').write_text(lines)
+        dataset = build('UrbanSynDataset', tmp_path, ann_file='list.txt', pipeline=LOAD)
+        infos = [dataset.get_data_info(i) for i in range(len(dataset))]
+        assert [info['img_path'] for info in infos] == [str(tmp_path / f'rgb/a/{stem}.png') for stem in stems]
+        assert infos[0]['seg_map_path'] == str(tmp_path / f'ss/a/{stems[0].replace("rgb", "ss")}.png')
+    (tmp_path / 'list.txt').write_text('a/rgb_1\na/rgb_1.png\n')
+    with pytest.raises(ValueError, match=r"names images twice, with and without '.png': \['a/rgb_1.png'\]"):
+        build('UrbanSynDataset', tmp_path, ann_file='list.txt', pipeline=LOAD)
+    (tmp_path / 'list.txt').write_text('a/rgb_9.png\n')
+    with pytest.raises(FileNotFoundError, match=r'rgb/a/rgb_9\.png'):
+        build('UrbanSynDataset', tmp_path, ann_file='list.txt', pipeline=LOAD)
+
+
+def test_images_to_leave_out_are_named_with_or_without_their_ending(tmp_path):
+    for i in range(3):
+        write_image(tmp_path / f'images/{i}.png')
+    (tmp_path / 'out.txt').write_text('0.png\n2\n')
+    dataset = build('GTADataset', tmp_path, exclude='out.txt', pipeline=LOAD[:1])
+    assert len(dataset) == 1 and dataset.left_out == 2
+
+
 def test_split_list_and_unknown_argument(tmp_path):
     for i in range(3):
         write_image(tmp_path / f'images/{i}.png', i)

@@ -3,6 +3,7 @@ import importlib.util
 import json
 import shlex
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -578,13 +579,38 @@ def test_command_finds_weights_that_are_not_there(tool, tree, tmp_path, capsys):
     given = dict(config(tree), load_from=str(tmp_path / 'no.pth'), model=dict(type='Supervised', network=dict(
         type='EncoderDecoder', backbone=dict(init_cfg=dict(type='Pretrained', checkpoint='pretrained/mit_b5.pth')))))
     Config(given).dump(file)
-    assert tool.main([str(file), '--json']) == 0, 'the data are fine'
-    found = json.loads(capsys.readouterr().out)['findings']
+    assert tool.main([str(file), '--json']) == 1, 'a training would stop at its start'
+    found = json.loads(capsys.readouterr().out)
+    assert not found['ok']
+    found = found['findings']
     assert [(f['kind'], f['path']) for f in found] == [('weights', 'model.network.backbone.init_cfg'),
                                                        ('weights', 'load_from')]
     assert 'prepare_weights mit_b5' in found[0]['detail'] and 'no.pth' in found[1]['detail']
-    assert tool.main([str(file), '--strict']) == 1 and '2 warnings' in capsys.readouterr().out
+    assert tool.main([str(file)]) == 1
+    assert '2 errors, 0 warnings' in (out := capsys.readouterr().out) and '--ignore weights' in out
     assert tool.main([str(file), '--strict', '--ignore', 'weights']) == 0
+
+
+def test_command_ends_with_2_where_the_config_cannot_be_read(tool, tree, tmp_path, capsys):
+    none = tmp_path / 'none.py'
+    assert tool.main([str(none)]) == 2
+    assert str(none) in (err := capsys.readouterr().err) and 'Traceback' not in err
+    assert tool.main([str(none)], debug=True) == 2 and 'Traceback' in capsys.readouterr().err
+    script = Path(__file__).resolve().parents[2] / 'tools/doctor.py'
+    done = subprocess.run([sys.executable, str(script), str(none), '--debug'], capture_output=True, text=True)
+    assert done.returncode == 2 and 'Traceback' in done.stderr
+
+
+def test_a_file_of_classes_whose_letters_were_counted(tree, tmp_path):
+    file = tmp_path / 'names.txt'
+    file.write_text('\n'.join(CLASSES))
+    cfg = config(tree)
+    for stream in (*cfg['train_dataloader'].values(), *cfg['val_dataloader'].values()):
+        stream['dataset'].update(classes=str(file), palette=None)
+    cfg['model']['network']['decode_head']['num_classes'] = len(str(file))
+    (finding, ) = examine(cfg).findings
+    assert finding.kind == 'head_classes' and f'{len(str(file))}, but the data has 3 classes' in finding.detail
+    assert f'read_classes({str(file)!r})' in finding.detail
 
 
 def test_command_for_logs_and_shells(tool, clean, tmp_path, capsys, monkeypatch):

@@ -1,5 +1,7 @@
 """Split lists: counts, blocks of video frames, imports, and what is wrong with a list."""
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -189,6 +191,13 @@ def own(folder, *more):
             *more]
 
 
+def refused(tool, command):
+    """The message with which a command is refused; ``run_tool`` prints it."""
+    with pytest.raises((ValueError, FileNotFoundError, FileExistsError)) as error:
+        tool.main(command)
+    return str(error.value)
+
+
 def test_command_on_own_data(tool, folder, capsys):
     assert tool.main(own(folder, '--fraction', '1/8')) == 0
     assert '3 labeled, 21 unlabeled' in capsys.readouterr().out
@@ -206,8 +215,7 @@ def test_command_on_own_data(tool, folder, capsys):
         (folder / 'img' / f'walk_{i:04d}.png').rename(folder / 'img' / f'drive_{i:04d}.png')
         (folder / 'mask' / f'walk_{i:04d}.png').rename(folder / 'mask' / f'drive_{i:04d}.png')
     assert tool.main(own(folder, '--fraction', '1/8')) == 0, 'the same list again is no fault'
-    assert tool.main(own(folder, '--fraction', '1/4', '--name', '1_8')) == 1
-    assert '--overwrite' in capsys.readouterr().err
+    assert '--overwrite' in refused(tool, own(folder, '--fraction', '1/4', '--name', '1_8'))
     assert tool.main(own(folder, '--fraction', '1/4', '--name', '1_8', '--overwrite')) == 0
 
 
@@ -215,8 +223,7 @@ def test_command_takes_jpeg_and_png_and_holds_images_out(tool, folder, capsys):
     image = folder / 'img/drive_0003.png'
     cv2.imwrite(str(image.with_suffix('.jpg')), cv2.imread(str(image)))
     command = ['folder', str(folder), '--images', 'img', '--masks', 'mask', '--classes', '3']
-    assert tool.main([*command, '--val', '1/4']) == 1
-    assert "differ in their ending alone (['drive_0003']" in capsys.readouterr().err
+    assert "differ in their ending alone (['drive_0003']" in refused(tool, [*command, '--val', '1/4'])
     image.unlink()
     assert tool.main([*command, '--val', '1/4']) == 0
     assert '18 for training, 6 for validation' in capsys.readouterr().out
@@ -226,18 +233,47 @@ def test_command_takes_jpeg_and_png_and_holds_images_out(tool, folder, capsys):
     parts = [(folder / f'splits/video/{name}.txt').read_text().split() for name in ('train', 'val', 'unused')]
     numbers = [int(stem[-4:]) for stem in parts[1]]
     assert numbers == list(range(numbers[0], numbers[0] + 5)) and len(parts[2]) == 4
-    assert tool.main([*command, '--val', '24']) == 1 and 'at least one' in capsys.readouterr().err
-    assert tool.main([*command, '--val', '3', '--fraction', '1/8']) == 1
+    assert 'at least one' in refused(tool, [*command, '--val', '24'])
+    assert 'goes without' in refused(tool, [*command, '--val', '3', '--fraction', '1/8'])
 
 
-def test_command_names_missing_masks_and_wrong_ids(tool, folder, capsys):
+def test_command_names_missing_masks_and_wrong_ids(tool, folder):
     (folder / 'mask/drive_0005.png').unlink()
-    assert tool.main(own(folder, '--fraction', '23/24')) == 1
-    assert 'drive_0005.png' in capsys.readouterr().err
+    assert 'drive_0005.png' in (text := refused(tool, own(folder, '--fraction', '23/24'))) and '--masked-only' in text
     cv2.imwrite(str(folder / 'mask/drive_0005.png'), np.full((6, 8), 7, np.uint8))
-    assert tool.main(own(folder, '--fraction', '23/24')) == 1
-    assert 'drive_0005.png' in (text := capsys.readouterr().err) and '[7]' in text
+    assert 'drive_0005.png' in (text := refused(tool, own(folder, '--fraction', '23/24'))) and '[7]' in text
     assert not (folder / 'splits').exists(), 'nothing is written before everything is checked'
+
+
+def test_command_says_what_it_does_not_divide(tool, folder, capsys):
+    for i in (20, 21, 22, 23):  # TIFFs with masks, as from a second camera
+        (folder / 'img' / f'drive_{i:04d}.png').rename(folder / 'img' / f'drive_{i:04d}.tif')
+    (folder / 'mask/drive_0000.png').unlink()
+    assert 'drive_0000.png' in (text := refused(tool, own(folder, '--val', '5'))) and 'ann_file' not in text
+    assert '4 with another ending (4 *.tif), in no list' in capsys.readouterr().err
+    assert tool.main(own(folder, '--val', '5', '--masked-only')) == 0
+    out, err = capsys.readouterr()
+    assert '14 for training, 5 for validation' in out and '1 of 20 images have no mask' in err and 'drive_0000' in err
+    parts = [(folder / f'splits/train_val/{name}.txt').read_text().split() for name in ('train', 'val')]
+    assert sorted(parts[0] + parts[1]) == [f'drive_{i:04d}' for i in range(1, 20)]
+
+
+def test_command_refuses_an_empty_side_and_keeps_the_words_of_a_fraction(tool, folder, capsys):
+    for i in range(1, 24):
+        (folder / 'img' / f'drive_{i:04d}.png').unlink()
+    assert '1 of 1 images would be labeled' in refused(tool, own(folder, '--fraction', '1/8'))
+    assert not (folder / 'splits').exists()
+    for option in ('--val', '--fraction'):
+        with pytest.raises(SystemExit):
+            tool.main(own(folder, option, '1.5'))
+        assert f"argument {option}: a fraction is written 1/8, 0.125 or 5%" in capsys.readouterr().err
+
+
+def test_command_shows_where_with_debug(tmp_path):
+    command = [sys.executable, str(ROOT / 'tools/make_split.py'), 'folder', str(tmp_path / 'no'), '--val', '1/5']
+    plain, full = (subprocess.run([*command, *more], capture_output=True, text=True) for more in ([], ['--debug']))
+    assert (plain.returncode, full.returncode) == (1, 1) and 'Traceback' in full.stderr
+    assert plain.stderr.startswith('make_split.py: error (--debug shows where): make_split: no image folder')
 
 
 def test_command_on_published_protocols(tool, folder, capsys, monkeypatch):
@@ -261,16 +297,15 @@ def test_command_on_published_protocols(tool, folder, capsys, monkeypatch):
     assert tool.main(command) == 0
     assert (folder / 'splits/classic_1_8/labeled.txt').read_text().split() == stems[:3]
     (published / 'unlabeled.txt').write_text('\n'.join(stems[2:]))
-    assert tool.main(command) == 1 and stems[2] in capsys.readouterr().err
+    assert stems[2] in refused(tool, command)
     monkeypatch.setitem(SOURCES, 'voc', Source('voc', '', 'img', '.png', 'mask', '.png', 3, 'lists/all.txt', 30))
-    assert tool.main(['voc', str(folder), '--protocol', 'classic_1_8']) == 1
-    assert 'has 30 training images, here are 24' in capsys.readouterr().err
+    assert 'has 30 training images, here are 24' in refused(tool, ['voc', str(folder), '--protocol', 'classic_1_8'])
 
 
 def test_command_shows_its_protocols(tool, capsys):
     assert tool.main(['cityscapes', '--show']) == 0
     assert '1_16: 186 labeled, 2789 unlabeled' in capsys.readouterr().out
-    assert tool.main(['folder', 'x']) == 1 and '--fraction' in capsys.readouterr().err
+    assert '--fraction' in refused(tool, ['folder', 'x'])
 
 
 def test_lists_of_the_benchmark_are_what_the_tool_draws(shared):

@@ -1,13 +1,15 @@
 """What ReportMaterialHook keeps of the images that are judged."""
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
-from mmseg_dg.engine.hooks.report_material import ReportMaterialHook, _Keeper
+from mmseg_dg.engine.hooks.report_material import ReportMaterialHook, _Keeper, read_photo
+from mmseg_dg.registry import DATASETS, TRANSFORMS
 
 
 def judged(seed, label_size=(24, 40), size=(24, 40)):
@@ -84,3 +86,34 @@ def test_the_main_process_of_several_keeps_some_of_the_images_it_judges(monkeypa
         hook.after_val_iter(SimpleNamespace(val_loop=loop), 0, outputs=[judged(seed)])
     found = [entry for entry, _ in hook._keepers['city'].chosen()]
     assert [(entry['index'], entry['path']) for entry in found] == [(i, f'/data/{i}.png') for i in (0, 4, 8)]
+
+
+def test_images_of_12_bits_are_shown_as_the_pipeline_scales_them(tmp_path):
+    """4095 of 12 bits is 255, 2048 is 128 (127.5 rounded up), 0 stays; OpenCV alone would show 16, 8 and 0."""
+    values = np.zeros((8, 30, 3), np.uint16)
+    values[:, :10], values[:, 10:20] = 4095, 2048
+    (tmp_path / 'images').mkdir()
+    cv2.imwrite(str(tmp_path / 'images/a.png'), values)
+    load = dict(type='LoadImageFromFile', bit_depth=12)
+    data = DATASETS.build(dict(type='FolderDataset', data_root=str(tmp_path), data_prefix=dict(img_path='images'),
+                               classes=['a', 'b'], pipeline=[load, dict(type='PackSegInputs')]))
+    sample = judged(0, size=(8, 30))
+    sample.set_metainfo(dict(img_path=str(tmp_path / 'images/a.png')))
+    hook = ReportMaterialHook(samples=1, extremes=0)
+    loop = SimpleNamespace(dataloader=dict(city=SimpleNamespace(dataset=data)),
+                           evaluator=dict(city=SimpleNamespace(metrics=[])))
+    hook.before_val_epoch(None)
+    hook.after_val_iter(SimpleNamespace(val_loop=loop), 0, outputs=[sample])
+    hook._write(SimpleNamespace(log_dir=str(tmp_path)), loop, 'iter_1')
+    shown = cv2.imread(str(tmp_path / 'report/iter_1/city/0000_image.jpg'))
+    assert np.abs(shown[:, [3, 15, 26], 1].astype(int) - [255, 128, 0]).max() <= 3  # JPEG
+
+
+def test_the_first_three_channels_of_a_stack_are_shown(tmp_path):
+    bgra = np.zeros((4, 4, 4), np.uint8)
+    bgra[..., :] = (10, 20, 30, 200)
+    cv2.imwrite(str(tmp_path / 'a.png'), bgra)
+    stack = TRANSFORMS.build(dict(type='LoadImageStack', channels=4, to_float32=True))
+    assert read_photo(str(tmp_path / 'a.png'), stack)[0, 0].tolist() == [10, 20, 30]  # BGR again
+    assert read_photo(str(tmp_path / 'a.png'), TRANSFORMS.build(dict(type='LoadImageStack', channels=3))) is None
+    assert read_photo(str(tmp_path / 'none.png'), stack) is None

@@ -282,3 +282,10 @@ def test_keys_of_best_checkpoints_are_checked_before_training(tmp_path):
 def test_means_over_domains_keep_their_rules():
     domains = dict(a={'mIoU': 40., 'label_free': 10.}, b={'mIoU': 60.}, t={'label_free': 30.}, s={'mIoU': 90.})
     assert mean_over_domains(domains, ['s']) == {'mean/mIoU': 50., 'mean/label_free': 20.}
+
+
+def test_every_score_without_labels_has_a_mean_over_domains():
+    """Of those that all domains have, which are no source."""
+    domains = dict(a=dict(mIoU=40., label_free=10., entropy=4., density=1.), t=dict(label_free=30., entropy=8.),
+                   plain=dict(mIoU=60.), s=dict(mIoU=0., label_free=90., entropy=90., density=9.))
+    assert mean_over_domains(domains, ['s']) == {'mean/mIoU': 50., 'mean/label_free': 20., 'mean/entropy': 6.}

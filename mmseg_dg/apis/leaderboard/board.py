@@ -1,11 +1,12 @@
 """Running a suite: cheapest arms first, restartable, a row per run, the page after each."""
 import json
+import logging
 import resource
 import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Optional
 
@@ -16,21 +17,23 @@ from mmseg_dg.evaluation.drives import Drives, read_counts, write_counts
 from mmseg_dg.utils.atomic_files import write_text
 
 from .earlier import Asked, Earlier, Key, changes, read_earlier
+from .fairness import check_budgets
 from .page import write_pages
 from .rows import (
     COST,
     ROWS,
+    NoScore,
     counts_file,
     drives_of,
     encoder_fields,
     make_row,
-    read_rows,
+    read_row,
     row_file,
     score_fields,
-    scored_domains,
     write_row,
 )
-from .suite import Arm, Suite
+from .scores import scored_domains
+from .suite import Arm, Suite, budget_text
 
 _HOUR = 3600
 
@@ -66,20 +69,25 @@ class Leaderboard:
         suite: What is compared.
         folder: Made where it is missing.
         train_script: The program that trains (``tools/train.py``).
-        gpus: As :class:`Study`; 0: CPU.
+        gpus: As :class:`Study`; 0: CPU. Of several processes each reads a batch: they count into
+            the budget, and their runs and rows are not mixed with those of other numbers.
         earlier: Folder of rows from another machine, such as ``docs/benchmarks/rows/SUITE``. Those
             of this suite's runs, with its settings and score, are taken over and not trained again.
 
     Raises:
         FileNotFoundError: There is no folder ``earlier``.
+        ValueError: With so many processes the budgets differ (``images_before`` is read once).
     """
     def __init__(self, suite: Suite, folder: Path, train_script: Path, gpus: Optional[int] = None,
                  earlier: Optional[Path] = None) -> None:
+        processes = max(1, gpus or 0)
+        suite = replace(suite, arms=[replace(arm, processes=processes) for arm in suite.arms])
+        check_budgets(suite.arms, suite.name)
         self.suite, self.folder, self.earlier = suite, Path(folder), earlier
         if earlier is not None and not Path(earlier).is_dir():
             raise FileNotFoundError(f'--rows {earlier}: there is no such folder')
         self.studies = {
-            arm.name: Study(str(arm.config), self.folder / 'runs' / arm.name, suite.seeds,
+            arm.name: Study(str(arm.config), arm.runs(self.folder), suite.seeds,
                             rows=[arm.row] if arm.row else (),
                             subsets=[arm.subset] if arm.subset else (), options=arm.options,
                             train_script=Path(train_script), gpus=gpus)
@@ -122,7 +130,8 @@ class Leaderboard:
     def _asked(self) -> dict[Key, Asked]:
         """What a row must say to be of a run of this suite."""
         return {(arm.name, run.seed): dict(fingerprint=self.studies[arm.name].fingerprint_of(run),
-                                           options=arm.options, score=self.suite.score)
+                                           options=arm.options, score=self.suite.score,
+                                           processes=arm.processes)
                 for arm in self.suite.arms
                 for run in self.studies[arm.name].runs()}
 
@@ -142,18 +151,25 @@ class Leaderboard:
         """``{arm: {seed: row}}`` of this suite: its own, and earlier ones that fit.
 
         Raises:
-            ValueError: An own row has other settings, and no work dir from which it is made anew.
+            ValueError: An own row is wrong or has other settings, and no work dir from which it is
+                made anew.
         """
-        own, earlier, ended = read_rows(self.rows), self._earlier().fitting, self._ended()
+        earlier, ended = self._earlier().fitting, self._ended()
         found: dict[str, dict[int, dict]] = {}
         for (arm, seed), asked in self._asked().items():
-            row = own.get(arm, {}).get(seed)
-            changed = changes(row, asked) if row else ''
-            if row and changed and (arm, seed) not in ended:
-                path = row_file(self.rows, arm, seed)
-                raise ValueError(f'{path} is of a run with other settings ({changed}). Use another '
-                                 f'--out, or delete that file and {counts_file(path).name}')
-            if row is None and (arm, seed) not in ended and (arm, seed) in earlier:
+            path = row_file(self.rows, arm, seed)
+            row, wrong = read_row(path)
+            changed = changes(row, asked) if row and not wrong else ''
+            if (wrong or changed) and (arm, seed) not in ended:
+                if changed:
+                    raise ValueError(f'{path} is of a run with other settings ({changed}). Use '
+                                     f'another --out, or delete that file and '
+                                     f'{counts_file(path).name}')
+                raise ValueError(f'{path} cannot be used ({wrong}): take it again from where it '
+                                 f'was copied, or delete it and {counts_file(path).name}')
+            if wrong or changed:
+                row = {}  # it is made anew
+            if not row and (arm, seed) not in ended and (arm, seed) in earlier:
                 row = earlier[arm, seed][1]
             if row:
                 found.setdefault(arm, {})[seed] = row
@@ -176,8 +192,8 @@ class Leaderboard:
         planned = self.plan()
         total = len(self.suite.arms) * len(self.suite.seeds)
         lines = [
-            f'{self.suite.title}: {total - len(planned)} of {total} runs are finished; each arm '
-            f'reads {self.suite.arms[0].budget} images'
+            f'{self.suite.title}: {total - len(planned)} of {total} runs are finished; '
+            f'{budget_text(self.suite.arms)}{self._processes_text()}'
         ]
         for name in dict.fromkeys(p.arm.name for p in planned):
             of_arm = [p for p in planned if p.arm.name == name]
@@ -188,12 +204,17 @@ class Leaderboard:
         lines.append(f'planned: {sum(p.seconds for p in planned) / _HOUR:.2f} CPU-hours')
         return '\n'.join(lines)
 
+    def _processes_text(self) -> str:
+        """`` (4 processes)`` where a run has several."""
+        processes = self.suite.arms[0].processes
+        return f' ({processes} processes)' if processes > 1 else ''
+
     # ------------------------------------------------------------------ run
     def execute(self) -> list[Run]:
         """Train what is not finished, write a row and the pages after each run.
 
         Returns:
-            Runs that failed; the others went on.
+            Runs that failed, or have no score; the others went on.
 
         Raises:
             SystemExit: The suite was asked to stop; the same command goes on.
@@ -208,15 +229,13 @@ class Leaderboard:
                 logger='current')
             with measured_cost(planned.run.folder / COST):
                 good = planned.study.train(planned.run)
-            if good:
-                self._note(planned.arm, planned.study, planned.run)
-            else:
+            self.write()  # which writes the run's row
+            if not (good and row_file(self.rows, planned.arm.name, planned.run.seed).exists()):
                 failed.append(planned.run)
-            self.write()
         return failed
 
     def _note(self, arm: Arm, study: Study, run: Run) -> None:
-        """Write the row of a finished run."""
+        """Write the row of a finished run; NoScore where it gives none."""
         row = make_row(arm, run.seed, run.folder, self._command(study, run),
                        study.fingerprint_of(run), self.suite.score)
         path = row_file(self.rows, arm.name, run.seed)
@@ -247,14 +266,17 @@ class Leaderboard:
             for word in (f'--{key}', run.settings[key])
         ]
         device = ['--device', 'cpu'] if study.gpus == 0 else []
+        # as Study starts several processes
+        several = (study.gpus or 0) > 1
+        start = ['-m', 'torch.distributed.run', f'--nproc_per_node={study.gpus}'] if several else []
         config = Path(study.config)
         name = config.name
         if 'configs' in config.parts:
             name = '/'.join(config.parts[config.parts.index('configs'):])
         return shlex.join([
-            'python', 'tools/train.py', name, '--work-dir',
+            'python', *start, 'tools/train.py', name, '--work-dir',
             str(run.folder.relative_to(self.folder)), *variant, *device, '--cfg-options',
-            *run.options
+            *run.options, *(['--launcher', 'pytorch'] if several else [])
         ])
 
     def write(self) -> tuple[Path, Path]:
@@ -273,7 +295,11 @@ class Leaderboard:
             for run in study.runs():
                 check_folder(run, study.fingerprint_of(run))
                 if read_record(run.folder / FINISHED):
-                    self._renew(arm, study, run, asked[arm.name, run.seed])
+                    try:
+                        self._renew(arm, study, run, asked[arm.name, run.seed])
+                    except NoScore as error:  # the other runs have pages nevertheless
+                        print_log(f'{arm.name} seed {run.seed} has no row: {error}',
+                                  logger='current', level=logging.ERROR)
         self._take_over()
         return write_pages(self.suite, self.folder, self._all_rows())
 
@@ -281,15 +307,16 @@ class Leaderboard:
         """Write the row of a run that has ended where it is missing, damaged, of another score, or
         lacks what earlier versions did not write."""
         path = row_file(self.rows, arm.name, run.seed)
-        row = read_record(path, needs='last_three')
-        if not row or changes(row, dict(asked, score=row['score'])):
+        row, wrong = read_row(path)
+        if not row or wrong or changes(row, dict(asked, score=row['score'])):
             self._note(arm, study, run)
             return
         missing = {}
         if 'encoder_note' not in row or row['score'] != asked['score']:
             missing.update(encoder_fields(arm, run.folder, self.suite.score))
         if 'evaluations' not in row or row['score'] != asked['score']:
-            missing.update(score_fields(run.folder, self.suite.score, arm.steps))
+            domains = scored_domains(arm.cfg, self.suite.score)
+            missing.update(score_fields(run.folder, self.suite.score, arm.steps, domains))
         if missing or not counts_file(path).exists():
             self._write_counts(arm, run, path)
         if missing:

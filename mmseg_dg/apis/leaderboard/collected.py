@@ -15,15 +15,17 @@ from mmseg_dg.apis.launch import RECORD
 from mmseg_dg.apis.row_configs import load_config
 from mmseg_dg.apis.study import read_record
 from mmseg_dg.utils.config_files import read_config_file
+from mmseg_dg.utils.run_logs import counted_logs
 
 from .rows import (
     COST,
     SCHEMA,
     below_configs,
+    commits_of,
     evaluations_of,
     score_fields,
-    scored_domains,
 )
+from .scores import scored_domains
 from .suite import images_per_step
 
 #: Keys of a dumped config that are about where a run lies and how it was continued, not about what
@@ -31,7 +33,8 @@ from .suite import images_per_step
 _PLACES = ('work_dir', 'launcher', 'resume', 'overwrite', 'resume_weights_only', 'experiment_name',
            'visualizer.name', f'{ORIGIN}.')
 #: What the header of mmengine's log calls it -> name in a row.
-_VERSIONS = {'Python': 'python', 'PyTorch': 'torch', 'MMEngine': 'mmengine', 'seed': 'seed'}
+_VERSIONS = {'Python': 'python', 'PyTorch': 'torch', 'MMEngine': 'mmengine'}
+_HEADER = {**_VERSIONS, 'seed': 'seed', 'GPU number': 'processes'}
 
 
 def collected_row(folder: Path, score: Optional[str] = None, arm: Optional[str] = None,
@@ -65,7 +68,9 @@ def collected_row(folder: Path, score: Optional[str] = None, arm: Optional[str] 
         raise ValueError(f'{folder} has not ended: its last evaluation is at iteration '
                          f'{max(evaluations, default=0)} of {steps}')
     # in the order of time: folders are named by it
-    attempts = [_Attempt(path) for path in sorted(folder.glob('*/*.log'))]
+    attempts = [
+        _Attempt(log) for path in counted_logs(folder) for log in sorted(path.glob('*.log'))
+    ]
     recorded = [attempt.record for attempt in attempts if attempt.record]
     if command is not None:
         source = 'given'
@@ -75,17 +80,19 @@ def collected_row(folder: Path, score: Optional[str] = None, arm: Optional[str] 
         command, source = derived_command(cfg, folder.name), 'config'
     config, options = _parts_of(command)
     origin, seed = cfg.get(ORIGIN) or {}, (cfg.get('randomness') or {}).get('seed')
-    images = images_per_step(cfg)
+    # of all processes, which the log calls GPUs also without one; batch sizes are per process
+    processes = int(attempts[-1].header.get('processes', 1)) if attempts else 1
+    images = images_per_step(cfg) * processes
     score = score or _main_score(evaluations[max(evaluations)])
     return dict(
         schema=SCHEMA, arm=arm or _arm_of(cfg), method=cfg.model.type, encoder=_encoder(cfg),
         control=control, seed=seed if seed is not None else attempts[-1].header.get('seed'),
         config=config, row=origin.get('row'), subset=origin.get('subset'), options=options,
-        fingerprint=None, command=command, command_from=source, commit=commit
-        or ', '.join(dict.fromkeys(r['commit'] for r in recorded if r['commit'])),
+        fingerprint=None, command=command, command_from=source, processes=processes, commit=commit
+        or commits_of(recorded),
         versions=recorded[-1]['versions'] if recorded else attempts[-1].versions,
         budget=dict(steps=steps, images_per_step=images, images_before=0, images=steps * images),
-        **score_fields(folder, score, steps), **_cost(folder, attempts),
+        **score_fields(folder, score, steps, scored_domains(cfg, score)), **_cost(folder, attempts),
         **(_encoder_fields(folder, score) if encoder else {}))
 
 
@@ -97,7 +104,8 @@ class _Attempt:
 
     Attributes:
         record: Contents of ``run.json``; {} where there is none.
-        header: Versions and seed that the log begins with, by the names of a row.
+        header: Versions, seed and number of processes that the log begins with, by the names of a
+            row.
         logged_seconds: Between the first and the last line of the log.
     """
     def __init__(self, log: Path) -> None:
@@ -105,7 +113,7 @@ class _Attempt:
         self.record = read_record(log.parent / RECORD, needs='command')
         self.header = {
             ours: found.group(1)
-            for theirs, ours in _VERSIONS.items()
+            for theirs, ours in _HEADER.items()
             if (found := re.search(rf'^ *{theirs}: (\S+)', text, re.M))
         }
         # lines begin with '2024/01/31 12:00:00 - '
@@ -116,7 +124,7 @@ class _Attempt:
     @property
     def versions(self) -> dict[str, str]:
         """Versions that the log's header names: of Python, PyTorch, MMEngine."""
-        return {name: version for name, version in self.header.items() if name != 'seed'}
+        return {name: self.header[name] for name in _VERSIONS.values() if name in self.header}
 
 
 def config_of(folder: Path) -> Path:
@@ -159,9 +167,7 @@ def _encoder_fields(folder: Path, score: str) -> dict[str, Any]:
     """
     configs = sorted(folder.glob('*/vis_data/config.py'))
     cfg = read_config_file(configs[0] if configs else config_of(folder))
-    domain = scored_domains(cfg, score)[0]
-    # a config of one unnamed domain has a single dataloader, which encoder_report knows as 'val'
-    return encoder_report(cfg, folder, domain if domain in cfg.val_dataloader else 'val')
+    return encoder_report(cfg, folder, scored_domains(cfg, score)[0])
 
 
 def _encoder(cfg: Config) -> str:

@@ -3,9 +3,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mmseg_dg.apis.study import read_record
-
-from .rows import row_file
+from .rows import read_row
 
 #: Name of an arm and a seed.
 Key = tuple[str, int]
@@ -26,8 +24,10 @@ class Earlier(NamedTuple):
 
 def changes(row: Mapping[str, Any], asked: Asked) -> str:
     """What differs between the run a row is of and the one that is asked for; '' if nothing."""
-    return '; '.join(f'{key} was {row.get(key)}, is {value}' for key, value in asked.items()
-                     if row.get(key) != value)
+    # rows of before the number of processes was counted are of one
+    said = {'processes': 1, **row}
+    return '; '.join(f'{key} was {said.get(key)}, is {value}' for key, value in asked.items()
+                     if said.get(key) != value)
 
 
 def read_earlier(folder: Path, asked: Mapping[Key, Asked]) -> Earlier:
@@ -39,14 +39,14 @@ def read_earlier(folder: Path, asked: Mapping[Key, Asked]) -> Earlier:
     """
     found = Earlier({}, [])
     for path in sorted(folder.glob('*.json')):
-        row = read_record(path, needs='last_three')
-        key: Any = row.get('arm'), row.get('seed')  # of any type until it is one of ``asked``
+        row, wrong = read_row(path)
+        key: Any = row.get('arm'), row.get('seed')
         if not row:
             reason = 'damaged'
+        elif wrong:
+            reason = wrong
         elif key not in asked:
             reason = f'arm {key[0]}, seed {key[1]} is no run of the suite'
-        elif path != row_file(folder, *key):
-            reason = f'a row of {key[0]}, seed {key[1]} is called {row_file(folder, *key).name}'
         else:
             reason = changes(row, asked[key])
         if reason:

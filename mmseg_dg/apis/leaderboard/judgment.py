@@ -24,14 +24,17 @@ class Gain(NamedTuple):
         half: Half of the 95 % interval over seeds (Student's t); None for fewer than two pairs.
         pairs: Number of seeds both have.
         drives: 95 % interval over resampled drives; None where there is none.
-        verdict: ``'gain'`` or ``'loss'`` where every interval there is leaves out 0, ``'level'``
-            where one holds it, ``'one seed'`` where nothing can be said.
+        verdict: ``'gain'`` or ``'loss'`` where every interval leaves out 0, ``'level'`` where one
+            holds it, ``'one seed'`` where nothing can be said; ``'gain (seeds alone)'`` or ``'loss
+            (seeds alone)'`` where the interval over drives is asked for and lacking.
+        lacking: Why the interval over drives is lacking; '' where it is there or not asked for.
     """
     mean: float
     half: Optional[float]
     pairs: int
     drives: Optional[tuple[float, float]]
     verdict: str
+    lacking: str = ''
 
 
 def last_three(evaluations: Evaluations, key: str) -> float:
@@ -42,13 +45,15 @@ def last_three(evaluations: Evaluations, key: str) -> float:
     return statistics.fmean(kept) if kept else math.nan
 
 
-def best(evaluations: Evaluations, key: str) -> tuple[float, int]:
-    """The highest value of a metric and its iteration, of equal ones the first: what choosing on
-    validation labels would have reported. (nan, 0) where no evaluation has a value.
+def best(evaluations: Evaluations, key: str, less: bool = False) -> tuple[float, int]:
+    """The highest value of a metric (the lowest with ``less``, where less is better) and its
+    iteration, of equal ones the first: what choosing on validation labels would have reported.
+    (nan, 0) where no evaluation has a value.
     """
+    sign = -1 if less else 1
     found = [(values[key], n) for n, values in evaluations.items()
              if not math.isnan(values.get(key, math.nan))]
-    return max(found, key=lambda pair: (pair[0], -pair[1])) if found else (math.nan, 0)
+    return max(found, key=lambda pair: (sign * pair[0], -pair[1])) if found else (math.nan, 0)
 
 
 def rise(evaluations: Evaluations, key: str, steps: int) -> float:
@@ -86,7 +91,8 @@ def half_interval(values: Sequence[float]) -> Optional[float]:
 
 
 def paired_gain(ours: Mapping[int, float], control: Mapping[int, float],
-                drives: Optional[tuple[float, float]] = None) -> Optional[Gain]:
+                drives: Optional[tuple[float, float]] = None, lacking: str = '',
+                less: bool = False) -> Optional[Gain]:
     """Difference by seed; None without a seed that both have.
 
     Args:
@@ -94,10 +100,13 @@ def paired_gain(ours: Mapping[int, float], control: Mapping[int, float],
         control: The same of the control.
         drives: Of :func:`mmseg_dg.evaluation.drives.bootstrap_difference`: (low, high) of the
             difference over resampled drives.
+        lacking: Why there is none, where one is asked for.
+        less: Whether less is better: differences below 0 are then gains.
 
     Returns:
         Mean difference, half the width of its 95 % interval over seeds (None for one seed), and the
-        verdict: ``gain`` or ``loss`` only if all intervals lie on one side of 0.
+        verdict: ``gain`` or ``loss`` only if all intervals that are asked for are there and lie on
+        one side of 0.
     """
     differences = [ours[seed] - control[seed] for seed in ours if seed in control]
     if not differences:
@@ -106,12 +115,14 @@ def paired_gain(ours: Mapping[int, float], control: Mapping[int, float],
     # (low, high) over seeds, and over drives where they were resampled
     intervals = [] if half is None else [(mean - half, mean + half)]
     intervals += [drives] if drives is not None else []
+    above, below = ('loss', 'gain') if less else ('gain', 'loss')
+    alone = ' (seeds alone)' if lacking and drives is None else ''
     if half is None:
         verdict = 'one seed'
     elif all(low > 0 for low, _ in intervals):
-        verdict = 'gain'
+        verdict = above + alone
     elif all(high < 0 for _, high in intervals):
-        verdict = 'loss'
+        verdict = below + alone
     else:
         verdict = 'level'
-    return Gain(mean, half, len(differences), drives, verdict)
+    return Gain(mean, half, len(differences), drives, verdict, lacking if drives is None else '')

@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import Optional
 
 from mmseg_dg.evaluation.bias import GROUPS
-from mmseg_dg.evaluation.drives import bootstrap_difference, read_counts
+from mmseg_dg.evaluation.score_direction import less_is_better
 from mmseg_dg.utils.atomic_files import write_text
 
-from .judgment import RISE, Gain, mean_and_spread, paired_gain
-from .rows import ROWS, counts_file, row_file, scored_domains
-from .suite import Arm, Suite
+from .gains import Rows, gain_of
+from .judgment import RISE, Gain, mean_and_spread
+from .suite import Arm, Suite, budget_text
 
-#: Name of the arm -> seed -> row (fields: docs/leaderboard.md), of finished runs.
-Rows = Mapping[str, Mapping[int, dict]]
 _STYLE = """body{font:15px/1.5 system-ui,sans-serif;margin:0 auto;max-width:1180px;padding:1rem;
 color:#1a1a1a}
 table{border-collapse:collapse;margin:.6rem 0;display:block;overflow-x:auto}
@@ -93,22 +91,33 @@ def page_blocks(suite: Suite, folder: Path, rows: Rows) -> list[Block]:
     """
     done, total = sum(len(by_seed) for by_seed in rows.values()), len(suite.arms) * len(suite.seeds)
     blocks = [Block(suite.title, 1)] + ([Block(suite.about)] if suite.about else [])
-    first = suite.arms[0]
+    budget, less = budget_text(suite.arms), less_is_better(suite.score)
+    processes = suite.arms[0].processes
     blocks.append(
-        Block(f'{done} of {total} runs are finished. Ranked by {suite.score}, the mean of the last '
-              f'three evaluations, in percent. Every arm reads {first.budget} images (optimizer '
-              'steps x images of all streams, pretraining of its own included). No checkpoint is '
-              'chosen; the column "best on validation" shows what choosing by labels of the target '
-              'would have claimed.'))
-    refused = unpublished(suite, rows)
+        Block(f'{done} of {total} runs are finished. {"Ranked" if suite.ranked else "Judged"} by '
+              f'{suite.score}, the mean of the last three evaluations, in percent'
+              f'{"; less is better" if less else ""}. {budget[0].upper()}{budget[1:]} (optimizer '
+              'steps x images of all streams'
+              f'{f" x {processes} processes" if processes > 1 else ""}, pretraining of its own '
+              'included). No checkpoint is chosen; the column "best on validation" shows what '
+              'choosing by labels of the target would have claimed.'
+              + ('' if suite.ranked else ' Nothing is ranked: compare an arm with its control, and '
+                 'not down the table.')))
+    refused = unpublished(suite, rows) if suite.ranked else ''
     if refused:
         return [*blocks, Block(refused)]
-    arms = sorted((arm for arm in suite.arms if rows.get(arm.name)),
-                  key=lambda arm: -_score(rows[arm.name])[0])  # the highest mean first
+    arms = [arm for arm in suite.arms if rows.get(arm.name)]
+    if suite.ranked:  # the best mean first
+        arms.sort(key=lambda arm: _score(rows[arm.name])[0], reverse=not less)
     if arms:
+        gains = {arm.name: gain_of(suite, folder, rows, arm) for arm in arms}
+        lacking = [(arm.name, gain.lacking) for arm in arms
+                   if (gain := gains[arm.name]) is not None and gain.lacking]
         blocks += [
             Block('Arms', 2),
-            Block(table=arm_table(suite, folder, rows, arms)),
+            Block(table=arm_table(suite, rows, arms, gains)),
+            *([Block(_NO_DRIVES + '; '.join(f'{name} ({why})'
+                                            for name, why in lacking) + '.')] if lacking else []),
             Block(_LEGEND)
         ]
         blocks += [Block('Domains and classes', 2), Block(table=detail_table(suite, rows, arms))]
@@ -119,16 +128,22 @@ def page_blocks(suite: Suite, folder: Path, rows: Rows) -> list[Block]:
 _LEGEND = (
     'Gain: mean difference to the control by seed with its 95 % interval (Student); drives: 95 % '
     'interval over resampled drives. It is called a gain or a loss where every interval leaves '
-    f'out 0, else level; one seed says nothing. "rises": more than {RISE:g} point in the last '
-    'quarter of the training on average, so that more steps would change the row. "encoder moved": '
+    'out 0, else level; one seed says nothing. "rises" (or "falls", where less is better): better '
+    f'by more than {RISE:g} point in the last quarter of the training on average, so that more '
+    'steps would change the row. "encoder moved": '
     'length of the change of its parameters over the length of those it began with, in percent. '
     '"probe": mIoU of a linear classifier on its last map, learned and judged on a few images of '
     'the scored domain; it orders encoders and is no score.')
 
+_NO_DRIVES = (
+    'Without an interval over drives, which this suite asks for, nothing is called a gain or '
+    'a loss; "(seeds alone)" is what the interval over seeds says by itself. It is '
+    'missing for: ')
+
 
 def unpublished(suite: Suite, rows: Rows) -> str:
-    """Why there is no ranking yet, '' if there is one: for every encoder both controls must have
-    runs, and lie ``least_spread`` points apart.
+    """Why there is no ranking yet, '' if there is one: for every encoder both controls of a ranked
+    suite must have runs, and the upper be better by ``least_spread`` points.
     """
     for encoder in dict.fromkeys(arm.encoder for arm in suite.arms):
         lower, upper = suite.controls(encoder)
@@ -136,22 +151,23 @@ def unpublished(suite: Suite, rows: Rows) -> str:
         if missing:
             return f'Not published yet: there is no run of the control {" and ".join(missing)}.'
         gap = _score(rows[upper])[0] - _score(rows[lower])[0]
+        gap = -gap if less_is_better(suite.score) else gap
         if not gap >= suite.least_spread:  # NaN as well
-            return (
-                f'Not published: the upper control {upper} is {gap:.2f} points above the lower '
-                f'control {lower}, and {suite.least_spread:g} are needed for differences between '
-                'methods to mean anything.')
+            return (f'Not published: the upper control {upper} is {gap:.2f} points better than the '
+                    f'lower control {lower}, and {suite.least_spread:g} are needed for differences '
+                    'between methods to mean anything.')
     return ''
 
 
-def arm_table(suite: Suite, folder: Path, rows: Rows, arms: Sequence[Arm]) -> list[list[str]]:
+def arm_table(suite: Suite, rows: Rows, arms: Sequence[Arm],
+              gains: Mapping[str, Optional[Gain]]) -> list[list[str]]:
     """Header and one line of cells per arm.
 
     Args:
         suite: What is compared.
-        folder: Of the leaderboard.
         rows: By arm and seed.
-        arms: Those that have rows, in the order of the ranking.
+        arms: Those that have rows, in the order of the table.
+        gains: By arm.
     """
     lines = [[
         'arm', 'encoder', 'score', 'by seed', 'control', 'gain', 'drives', 'verdict', 'rises',
@@ -160,18 +176,27 @@ def arm_table(suite: Suite, folder: Path, rows: Rows, arms: Sequence[Arm]) -> li
     for arm in arms:
         by_seed = rows[arm.name]
         mean, spread = _score(by_seed)
-        gain = gain_of(suite, folder, rows, arm)
         rises = _mean([row['rise_in_last_quarter'] for row in by_seed.values()])
-        highest = _mean([row['best_on_validation'] for row in by_seed.values()])
+        best = _mean([row['best_on_validation'] for row in by_seed.values()])
         control = next((other.method for other in suite.arms if other.name == arm.control), '-')
         lines.append([
             arm.method, arm.encoder or '-',
             _number(mean) + (f' ± {spread:.2f}' if spread is not None else ''),
             ', '.join(f'{seed}: {by_seed[seed]["last_three"]:.2f}' for seed in sorted(by_seed)),
-            control, *_gain_cells(gain), f'rises {rises:+.2f}' if rises > RISE else '',
-            _number(highest), *encoder_cells(by_seed)
+            control, *_gain_cells(gains[arm.name]),
+            _still_moving(rises, suite.score),
+            _number(best), *encoder_cells(by_seed)
         ])
     return lines
+
+
+def _still_moving(rises: float, score: str) -> str:
+    """A cell for the points that a score rose in the last quarter of the training: empty unless it
+    still became better by more than :data:`RISE`.
+    """
+    if less_is_better(score):
+        return f'falls {rises:+.2f}' if -rises > RISE else ''
+    return f'rises {rises:+.2f}' if rises > RISE else ''
 
 
 def encoder_cells(own: Mapping[int, dict]) -> list[str]:
@@ -185,59 +210,17 @@ def encoder_cells(own: Mapping[int, dict]) -> list[str]:
     return [_number(mean) for mean in means]
 
 
-def gain_of(suite: Suite, folder: Path, rows: Rows, arm: Arm) -> Optional[Gain]:
-    """An arm against its control, over the seeds that both have runs of.
-
-    Args:
-        suite: What is compared.
-        folder: Of the leaderboard; counts by drive are read beside its rows.
-        rows: By arm and seed; has the arm.
-        arm: The arm.
-
-    Returns:
-        The gain in points; None for an arm without a control, or where no seed has both.
-    """
-    if arm.control is None or not rows.get(arm.control):
-        return None
-    ours, theirs = rows[arm.name], rows[arm.control]
-    seeds = [seed for seed in sorted(ours) if seed in theirs]
-    drives = None
-    # drives are resampled for the mIoU only, which their counts of classes give
-    if suite.score.split('/')[1:] == ['mIoU']:
-        domains = scored_domains(arm.cfg, suite.score)
-        control = suite.arm(arm.control)
-        # counts by drive of the arm's and of the control's runs, without runs that left none
-        runs, control_runs = ([
-            counts for seed in seeds
-            if (counts := _drives_by_domain(row_file(folder
-                                                     / ROWS, each.name, seed), domains)) is not None
-        ] for each in (arm, control))
-        # nothing is resampled unless every run of both has left counts
-        if seeds and len(runs) == len(control_runs) == len(seeds):
-            drives = bootstrap_difference(runs, control_runs)
-    score = {seed: ours[seed]['last_three'] for seed in seeds}
-    control_score = {seed: theirs[seed]['last_three'] for seed in seeds}
-    return paired_gain(score, control_score, drives)
-
-
-def _drives_by_domain(row: Path, domains: Sequence[str]) -> Optional[dict]:
-    """Counts of drives beside a row, ``{domain: [its last evaluations]}``; None unless all domains
-    have them.
-    """
-    found = read_counts(counts_file(row))
-    if any(domain not in found for domain in domains):
-        return None
-    return {domain: found[domain] for domain in domains}
-
-
 def _gain_cells(gain: Optional[Gain]) -> list[str]:
     """Three cells: the mean gain with half its interval and, in parentheses, the number of seeds;
-    the interval over drives; the verdict. Each is '-' without a gain.
+    the interval over drives, 'missing' where it is asked for and lacking; the verdict. Each is
+    '-' without a gain.
     """
     if gain is None:
         return ['-', '-', '-']
     half = '' if gain.half is None else f' ± {gain.half:.2f}'
-    drives = '-' if gain.drives is None else f'{gain.drives[0]:+.2f} to {gain.drives[1]:+.2f}'
+    drives = 'missing' if gain.lacking else '-'
+    if gain.drives is not None:
+        drives = f'{gain.drives[0]:+.2f} to {gain.drives[1]:+.2f}'
     return [f'{gain.mean:+.2f}{half} ({gain.pairs})', drives, gain.verdict]
 
 

@@ -6,20 +6,23 @@ same.
 import json
 import math
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
-from mmengine.config import Config
-
 from mmseg_dg.apis.encoder_report import encoder_report
+from mmseg_dg.apis.launch import RECORD
 from mmseg_dg.apis.provenance import commit, versions
 from mmseg_dg.apis.study import read_record, variant_of
-from mmseg_dg.apis.study_tables import read_evaluation
+from mmseg_dg.apis.study_tables import evaluation_files, read_evaluation
 from mmseg_dg.evaluation.bias import GROUPS
 from mmseg_dg.evaluation.drives import Drives, read_drives
+from mmseg_dg.evaluation.score_direction import less_is_better
 from mmseg_dg.utils.atomic_files import write_text
+from mmseg_dg.utils.run_logs import counted_logs, files_by_iteration
 
 from .judgment import Evaluations, best, last_three, rise
+from .scores import scored_domains
 from .suite import Arm
 
 #: File in a work dir, written by :class:`.board.measured_cost`.
@@ -30,14 +33,28 @@ ROWS = 'rows'
 SCHEMA = 1
 
 
+class NoScore(ValueError):
+    """A run whose evaluations give no score to judge it by."""
+
+
+def records_of(folder: Path) -> list[dict]:
+    """What each start of the training in a work dir has recorded of itself (``run.json``), oldest
+    first; those that recorded nothing are left out.
+    """
+    records = (read_record(path / RECORD, needs='command') for path in counted_logs(folder))
+    return [record for record in records if record]
+
+
+def commits_of(records: Sequence[Mapping[str, Any]]) -> str:
+    """The commits that a training's records name, each once."""
+    return ', '.join(dict.fromkeys(r['commit'] for r in records if r.get('commit')))
+
+
 def evaluations_of(folder: Path) -> dict[int, dict[str, float]]:
     """``{iteration: {'<domain>/<metric>': number}}`` of a run, resumed parts included; of equal
-    ones the newest."""
-    files = [(int(match.group(1)), path.stat().st_mtime, path)
-             for path in folder.glob('*/evaluation_iter_*.csv')
-             if (match := re.fullmatch(r'evaluation_iter_(\d+)', path.stem))]
-    # sorted by iteration and time: the newest of an iteration comes last, and stays in the dict
-    return {n: read_evaluation(path) for n, _, path in sorted(files)}
+    ones that of the last start.
+    """
+    return {n: read_evaluation(path) for n, path in evaluation_files(folder).items()}
 
 
 def evaluations_in(row: Path) -> dict[int, dict[str, float]]:
@@ -64,35 +81,21 @@ def evaluations_in(row: Path) -> dict[int, dict[str, float]]:
 def drives_of(folder: Path) -> dict[str, list[Drives]]:
     """``{domain: counts of its last three evaluations}`` of a run; empty where its evaluator leaves
     none."""
-    found: dict[str, dict[int, Path]] = {}  # domain -> iteration -> file
-    # by time: a resumed run judges an iteration again, the newest counts
-    for path in sorted(folder.glob('*/drives_*_iter_*.npz'), key=lambda p: p.stat().st_mtime):
-        match = re.fullmatch(r'drives_(.+)_iter_(\d+)', path.stem)
-        if match:
-            found.setdefault(match.group(1), {})[int(match.group(2))] = path
+    logs = counted_logs(folder)
+    domains = {
+        match.group(1)
+        for log in logs
+        for path in log.glob('drives_*_iter_*.npz')
+        if (match := re.fullmatch(r'drives_(.+)_iter_\d+', path.stem))
+    }
+    found = {  # domain -> iteration -> file
+        domain: files_by_iteration(folder, rf'drives_{re.escape(domain)}_iter_(\d+)\.npz')
+        for domain in domains
+    }
     return {
         domain: [read_drives(paths[n]) for n in sorted(paths)[-3:]]
         for domain, paths in sorted(found.items())
     }
-
-
-def scored_domains(cfg: Config, score: str) -> list[str]:
-    """Domains that make up a score.
-
-    Args:
-        cfg: Of the run; ``val_cfg.protocols`` may give a validation domain the role ``source``.
-        score: ``'<domain>/<metric>'``, or ``'mean/<metric>'``.
-
-    Returns:
-        The domain that it names; for ``mean`` all validation domains without the role ``source``,
-        or all where every one has it.
-    """
-    domain = score.partition('/')[0]
-    if domain != 'mean':
-        return [domain]
-    protocols = (cfg.get('val_cfg') or {}).get('protocols') or {}
-    names = [name for name, loader in cfg.val_dataloader.items() if loader is not None]
-    return [name for name in names if (protocols.get(name) or {}).get('role') != 'source'] or names
 
 
 def make_row(arm: Arm, seed: int, folder: Path, command: str, fingerprint: str, score: str) -> dict:
@@ -108,20 +111,24 @@ def make_row(arm: Arm, seed: int, folder: Path, command: str, fingerprint: str, 
 
     Returns:
         Plain values: what it was (arm, config, command, versions), what it scored (``last_three``:
-        the mean of its last three evaluations), and what it cost.
+        the mean of its last three evaluations), and what it cost. Commit and versions are those
+        that the training recorded; where it recorded none, the present ones.
 
     Raises:
-        ValueError: No evaluation has the score.
+        NoScore: As :func:`score_fields`.
     """
-    cost = read_record(folder / COST, needs='seconds')
+    cost, records = read_record(folder / COST, needs='seconds'), records_of(folder)
     return dict(
         schema=SCHEMA, arm=arm.name, method=arm.method, encoder=arm.encoder, control=arm.control,
-        seed=seed, config=below_configs(arm.config), row=arm.row,
-        subset=variant_of(arm.row, arm.subset, seed).get('subset'), options=arm.options,
-        fingerprint=fingerprint, command=command, commit=commit(), versions=versions(),
+        seed=seed, config=below_configs(arm.config), row=arm.row, subset=variant_of(
+            arm.row, arm.subset,
+            seed).get('subset'), options=arm.options, fingerprint=fingerprint, command=command,
+        processes=arm.processes, commit=commits_of(records) if records else commit(),
+        versions=records[-1]['versions'] if records else versions(),
         budget=dict(steps=arm.steps, images_per_step=arm.images_per_step,
                     images_before=arm.images_before, images=arm.budget),
-        **score_fields(folder, score, arm.steps), cpu_seconds=cost.get('seconds'),
+        **score_fields(folder, score, arm.steps,
+                       scored_domains(arm.cfg, score)), cpu_seconds=cost.get('seconds'),
         cpu_seconds_complete=bool(cost) and cost['started'] == cost['measured'],
         **encoder_fields(arm, folder, score))
 
@@ -132,37 +139,48 @@ def encoder_fields(arm: Arm, folder: Path, score: str) -> dict[str, Any]:
     return encoder_report(arm.cfg, folder, scored_domains(arm.cfg, score)[0])
 
 
-def score_fields(folder: Path, score: str, steps: int) -> dict[str, Any]:
+def score_fields(folder: Path, score: str, steps: int,
+                 domains: Sequence[str] = ()) -> dict[str, Any]:
     """What a row says of a run's evaluations.
 
     Args:
         folder: Work dir.
         score: Key of the row's score, ``<domain>/<metric>``.
         steps: Optimizer steps of the run.
+        domains: That make up a mean over domains, for its ``groups``.
 
     Returns:
-        ``score``; of it the mean of the ``last_three`` evaluations, the ``last`` one, the highest
+        ``score``; of it the mean of the ``last_three`` evaluations, the ``last`` one, the best
         with its iteration (``best_on_validation``, ``best_iteration``), ``rise_in_last_quarter``
         and the ``curve`` by iteration; ``metrics``, every metric's mean of the last three, and
         ``groups``, those of thirds of the classes; ``evaluations``, every metric of every
         evaluation. Numbers that are nan are None.
 
     Raises:
-        ValueError: No evaluation has the score.
+        NoScore: One of the last three evaluations lacks the score, or has nan; or an evaluation is
+            of another training: after more steps than the run has.
     """
     evaluations: Evaluations = evaluations_of(folder)
+    if evaluations and max(evaluations) > steps:
+        raise NoScore(f'{folder} holds an evaluation after {max(evaluations)} iterations, and the '
+                      f'run has {steps}: delete the log folders of the earlier training')
     value = last_three(evaluations, score)
     if not evaluations or math.isnan(value):
-        raise ValueError(
-            f'{folder}: no evaluation has {score!r}; the last one has '
-            f'{sorted(evaluations[max(evaluations)])[:12] if evaluations else "nothing"}')
-    highest, best_iteration = best(evaluations, score)
+        raise NoScore(f'{folder}: no evaluation has {score!r}; the last one has '
+                      f'{sorted(evaluations[max(evaluations)])[:12] if evaluations else "nothing"}')
+    lacking = [
+        n for n in sorted(evaluations)[-3:] if math.isnan(evaluations[n].get(score, math.nan))
+    ]
+    if lacking:  # the mean of the others would stand for all three
+        raise NoScore(f'{folder}: the evaluation after {lacking[0]} iterations has no number for '
+                      f'{score!r}; choose a score that is never nan, or train again')
+    chosen, best_iteration = best(evaluations, score, less_is_better(score))
     last = evaluations[max(evaluations)]
     keys = [key for key in last if not key.endswith('images')]  # a number of images is no score
     means = {key: plain(last_three(evaluations, key)) for key in keys}
     curve = {str(n): plain(evaluations[n].get(score, math.nan)) for n in sorted(evaluations)}
     # head, middle and tail of the classes by frequency
-    groups = {group: means.get(f'{_domain_of(score)}/mIoU.{group}') for group in GROUPS}
+    groups = {group: _mean_of_group(means, score, group, domains) for group in GROUPS}
     rises = plain(rise(evaluations, score, steps))
     complete = {
         str(n): {key: plain(number)
@@ -170,14 +188,25 @@ def score_fields(folder: Path, score: str, steps: int) -> dict[str, Any]:
         for n in sorted(evaluations)
     }
     return dict(evaluations=complete, score=score, last_three=value,
-                last=plain(last.get(score, math.nan)), best_on_validation=highest,
+                last=plain(last.get(score, math.nan)), best_on_validation=chosen,
                 best_iteration=best_iteration, rise_in_last_quarter=rises, metrics=means,
                 groups=groups, curve=curve)
 
 
-def _domain_of(score: str) -> str:
-    """``'camera'`` of ``'camera/mIoU'``."""
-    return score.rpartition('/')[0]
+def _mean_of_group(means: Mapping[str, Optional[float]], score: str, group: str,
+                   domains: Sequence[str]) -> Optional[float]:
+    """The mIoU of a third of the classes on the domain of a score, or the mean over ``domains`` of
+    a mean over domains; None where one has none.
+    """
+    # 'camera' of 'camera/mIoU', 'camera/ema' where the metric has the prefix 'ema'
+    first, _, prefix = score.rpartition('/')[0].partition('/')
+    rest = f'{prefix}/' if prefix else ''
+    found = [
+        means.get(f'{domain}/{rest}mIoU.{group}')
+        for domain in (domains if first == 'mean' else [first])
+    ]
+    kept = [value for value in found if value is not None]
+    return sum(kept) / len(kept) if kept and len(kept) == len(found) else None
 
 
 def plain(value: float) -> Optional[float]:
@@ -209,12 +238,54 @@ def write_row(path: Path, row: dict) -> None:
     write_text(path, json.dumps(row, indent=1, sort_keys=True) + '\n')
 
 
-def read_rows(folder: Path) -> dict[str, dict[int, dict]]:
-    """``{arm: {seed: row}}`` of the files below ``folder``; damaged ones are left out and
-    logged."""
-    found: dict[str, dict[int, dict]] = {}
-    for path in sorted(folder.glob('*.json')):
-        row = read_record(path, needs='last_three')
-        if row:
-            found.setdefault(row['arm'], {})[int(row['seed'])] = row
-    return found
+#: Fields that a row must have, and of which type.
+_FIELDS: dict[str, Any] = dict(arm=str, seed=int, score=str, last_three=(int, float),
+                               best_on_validation=(int, float), metrics=dict, curve=dict,
+                               options=list, versions=dict)
+#: Fields that must be there, and may be null.
+_PRESENT = ('control', 'commit', 'fingerprint', 'rise_in_last_quarter', 'cpu_seconds',
+            'cpu_seconds_complete')
+
+
+def wrong_in(row: Mapping[str, Any]) -> str:
+    """What is wrong with the content of a row; '' for nothing.
+
+    A row is refused that is of another schema, lacks a field, or whose numbers do not agree:
+    ``last_three`` with the curve, the curve with the evaluations.
+    """
+    if row.get('schema', SCHEMA) != SCHEMA:  # the first rows did not name it
+        return f'schema {row["schema"]}, this version reads {SCHEMA}'
+    lacking = [key for key in (*_FIELDS, *_PRESENT) if key not in row]
+    lacking += [
+        key for key, kind in _FIELDS.items() if key in row and not isinstance(row[key], kind)
+    ]
+    if lacking:
+        return f'no {" and no ".join(lacking)}'
+    try:
+        curve = {int(n): value for n, value in row['curve'].items()}
+        mean = last_three({n: {'': math.nan if v is None else v} for n, v in curve.items()}, '')
+        evaluations = row.get('evaluations') or {}
+        odd = [n for n, found in evaluations.items() if found.get(row['score']) != curve[int(n)]]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return 'a curve or evaluations that cannot be read'
+    if not math.isclose(mean, row['last_three'], rel_tol=1e-6, abs_tol=1e-6):
+        return f'last_three is {row["last_three"]}, its curve says {mean}'
+    return f'curve and evaluations differ at iteration {odd[0]}' if odd else ''
+
+
+def read_row(path: Path) -> tuple[dict, str]:
+    """A row, and what is wrong with it.
+
+    Args:
+        path: ``<arm>_seed<N>.json``.
+
+    Returns:
+        ``({}, '')`` where there is no file, or a damaged one, which is logged. Else the row, and
+        '' or what forbids to use it (:func:`wrong_in`; a file of another name than its row's).
+    """
+    row = read_record(path, needs='last_three')
+    wrong = wrong_in(row) if row else ''
+    if row and not wrong and path.name != row_file(path.parent, row['arm'], row['seed']).name:
+        name = row_file(path.parent, row['arm'], row['seed']).name
+        wrong = f'a row of {row["arm"]}, seed {row["seed"]} is called {name}'
+    return row, wrong

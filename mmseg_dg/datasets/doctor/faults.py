@@ -78,12 +78,10 @@ KINDS: dict[str, Kind] = {
                          'every decode head'),
     'count': Kind('error', 'not the known number of images', 'complete the download; or use a '
                   'list on purpose'),
-    # the data may be examined before, or on another machine than, the training: that one stops
-    # without them
     'weights': Kind(
-        'warning', 'pretrained weights without which a training stops at its '
-        'start', 'do what the '
-        'message says; to start from random weights on purpose: init_cfg=None'),
+        'error', 'pretrained weights without which a training stops at its start', 'do what the '
+        'message says; to start from random weights on purpose: init_cfg=None; where the training '
+        'will run on another machine: --ignore weights'),
     'no_known_class': Kind('warning', 'label is ignored altogether', 'leave the image out', True),
     'empty_class': Kind('warning', 'class without a pixel', 'check the ids; fine if the data has '
                         'none'),

@@ -189,7 +189,7 @@ def _use_names(dataset: Any, names: Sequence[str]) -> None:
     # ``_stems_in(folder)`` and ``_listed(files)`` are the methods by which these classes read
     # ``ann_file``, the names and the files to use: an attribute of the instance hides them
     if isinstance(dataset, TrainIdDataset):
-        dataset.__dict__['_stems_in'] = lambda folder: list(names)
+        dataset.__dict__['_stems_in'] = lambda folder: dataset.stems_of(names, folder)
     elif isinstance(dataset, (FolderDataset, UnlabeledImageDataset)):
 
         def listed(files: list[str]) -> list[str]:

@@ -91,8 +91,13 @@ def check_class_lists(listings: Sequence[Listing], cfg: Any) -> Iterator[Finding
     if known:
         for key, value in _head_sizes(cfg.get('model') or {}, 'model'):
             if value != len(known[0].classes):
-                yield Finding('head_classes', '', f'{key}.num_classes',
-                              f'{value}, but the data has {len(known[0].classes)} classes')
+                text = f'{value}, but the data has {len(known[0].classes)} classes'
+                file = known[0].entry.config.get('classes')
+                if isinstance(file, str):  # len(classes) of a config counts its letters
+                    text += (f'; classes={file!r} names a file: write classes, palette = '
+                             f'read_classes({file!r}) (from mmseg_dg.datasets.class_names), and '
+                             'len(classes) is their number')
+                yield Finding('head_classes', '', f'{key}.num_classes', text)
 
 
 def _difference(first: Listing, other: Listing) -> str:

@@ -17,15 +17,18 @@ from PIL import Image
 
 from mmseg_dg.utils.console import Progress
 
-from ..checks import check_files, check_folder, check_not_empty, list_files
+from ..checks import check_files, check_folder, check_not_empty, list_files, missing_of
 from ..conversion.files import write_list
 from ..image_lists import read_list, stem_of
 from ..label_tables import IGNORE, count_ids, ids_outside
+from ..messages import missing_message
 from .protocols import Protocol, Source
 
 #: Everything before the trailing frame number: ``0006R0`` of ``0006R0_f00930``.
 SEQUENCE = r'^(.*?)[_\-]?[a-zA-Z]?\d+$'
 _OWNER = 'make_split'  # who speaks in messages
+_MASK_HINT = ('Convert or add the masks, correct --masks or --mask-suffix, or pass --masked-only '
+              'to divide the images that have one')
 
 
 @dataclass
@@ -327,7 +330,10 @@ def check_masks(root: str, source: Source, stems: Sequence[str],
     check_folder(folder, 'mask', _OWNER, 'Convert the labels first (tools/dataset_converters), or '
                  'correct --masks')
     paths = [osp.join(folder, stem + source.mask_suffix) for stem in stems]
-    check_files([], paths, _OWNER)
+    missing = sorted(missing_of(paths))
+    if missing:
+        raise FileNotFoundError(
+            missing_message(_OWNER, 'images have no mask; masks', missing, len(paths), _MASK_HINT))
     total = np.zeros(256, np.int64)  # pixels of each id, over all masks
     progress = Progress('reading masks', len(paths))
     for path in paths:

@@ -15,8 +15,9 @@ from torch.utils.data import DataLoader
 
 from mmseg_dg.engine.named_loaders import NamedLoaders
 from mmseg_dg.engine.training_loop import AnnouncingLoop
-from mmseg_dg.evaluation.label_free import LESS_IS_BETTER, SCORES
+from mmseg_dg.evaluation.label_free import SCORES
 from mmseg_dg.evaluation.metric_traits import MetricTraits
+from mmseg_dg.evaluation.score_direction import less_is_better
 from mmseg_dg.methods.trained_part import SAVE, check_recordable, leave_frozen_out
 from mmseg_dg.registry import HOOKS
 from mmseg_dg.utils.atomic_files import remove_parts, written_whole
@@ -39,7 +40,7 @@ from .resuming import finish_weights_only, follow_new_schedule, prepare_resume
 _METRICS = re.compile(r'^([^/]+/)?(mIoU|mAcc|aAcc|PSNR|PSNR_gain|(IoU|Acc)\..+|label_free|'
                       + '|'.join(SCORES) + ')$')
 #: Scores of which there is a mean over domains.
-_MEANS = ('mIoU', 'label_free')
+_MEANS = ('mIoU', 'label_free', *SCORES)
 
 
 @HOOKS.register_module()
@@ -79,7 +80,7 @@ class DomainCheckpointHook(BestCheckpoints, CheckpointHook):
         if save_best is not None and rule is None:
             # whether less or more is better; mmengine knows it of mmseg's metrics only
             rules = [
-                'less' if key.split('/')[-1] in LESS_IS_BETTER else 'greater'
+                'less' if less_is_better(key) else 'greater'
                 for key in ([save_best] if isinstance(save_best, str) else save_best)
             ]
             rule = rules[0] if len(set(rules)) == 1 else rules

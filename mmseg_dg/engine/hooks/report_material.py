@@ -19,12 +19,15 @@ from typing import Any, Optional
 import cv2
 import numpy as np
 import torch
+from mmcv.transforms import LoadImageFromFile
 from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from mmseg_dg.datasets.traits import traits
+from mmseg_dg.datasets.transforms import LoadImageStack
+from mmseg_dg.datasets.wrappers import locate, transforms_of
 from mmseg_dg.evaluation.confusion_metric import ConfusionMatrixMetric, ImageScore
 from mmseg_dg.registry import HOOKS
 from mmseg_dg.utils.method import iteration_of
@@ -228,11 +231,15 @@ class ReportMaterialHook(Hook):
         for domain, keeper in self._keepers.items():
             folder = root / domain
             folder.mkdir(parents=True, exist_ok=True)
-            meta = traits(loop.dataloader[domain].dataset).metainfo
-            pictures = [self._save(folder, entry, kinds) for entry, kinds in keeper.chosen()]
+            dataset = loop.dataloader[domain].dataset
+            meta = traits(dataset).metainfo
+            pictures = [
+                self._save(folder, entry, kinds, _loader(dataset, entry['index']))
+                for entry, kinds in keeper.chosen()
+            ]
             palette = [list(color) for color in meta.get('palette') or ()]
             record = dict(classes=list(meta.get('classes') or ()), palette=palette,
-                          images=len(loop.dataloader[domain].dataset), pictures=pictures)
+                          images=len(dataset), pictures=pictures)
             (folder / 'pictures.json').write_text(json.dumps(record, indent=1), encoding='utf-8')
             metric = _metric(loop, domain)
             if metric is not None:
@@ -242,15 +249,23 @@ class ReportMaterialHook(Hook):
         _drop_older_pictures(Path(runner.log_dir) / FOLDER, evaluation)
         self._keepers = {}
 
-    def _save(self, folder: Path, entry: dict, kinds: list[str]) -> dict:
-        """Write the pictures of one sample and return its record for ``pictures.json``."""
+    def _save(self, folder: Path, entry: dict, kinds: list[str],
+              loader: Optional[LoadImageFromFile]) -> dict:
+        """Write the pictures of one sample and return its record for ``pictures.json``.
+
+        Args:
+            folder: Where they go.
+            entry: As :meth:`_entry` makes it.
+            kinds: As which it is kept.
+            loader: The loading step of its pipeline, see :func:`read_photo`.
+        """
         stem = f'{entry["index"]:04d}'
         height, width = entry['prediction'].shape
         for key in ('prediction', 'label', 'confidence'):
             if key in entry:
                 (folder / f'{stem}_{key}.png').write_bytes(
                     cv2.imencode('.png', entry[key])[1].tobytes())
-        image = _read(entry['path'])
+        image = read_photo(entry['path'], loader)
         if image is not None:
             # as large as the kept prediction; BGR -> RGB
             save_picture(
@@ -288,11 +303,39 @@ def _ids(data: torch.Tensor) -> np.ndarray:
     return data.squeeze(0).clamp(max=255).to(torch.uint8).cpu().numpy()
 
 
-def _read(path: str) -> Optional[np.ndarray]:
-    """uint8 BGR image; None where it cannot be read as an ordinary file."""
+def _loader(dataset: Any, index: int) -> Optional[LoadImageFromFile]:
+    """The step that loads an image of a dataset; None where its pipeline has none."""
+    steps = transforms_of(traits(locate(dataset, index)[0]).pipeline)
+    return next((step for step in steps if isinstance(step, LoadImageFromFile)), None)
+
+
+def read_photo(path: str, loader: Optional[LoadImageFromFile] = None) -> Optional[np.ndarray]:
+    """An image as the network gets it, to be looked at: values scaled to 0..255 and turned as the
+    pipeline does, its first three channels.
+
+    Args:
+        path: The file.
+        loader: The step of the pipeline that loads images; None: OpenCV's own way.
+
+    Returns:
+        uint8 (H, W, 3) in BGR order; None where there is no such file or it cannot be read.
+    """
     if not path or not osp.isfile(path):
         return None
-    return cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+    if loader is None:
+        return cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+    try:
+        loaded = loader.transform(dict(img_path=path))
+    except (ValueError, OSError, ImportError):  # a picture is not worth the run
+        return None
+    if loaded is None:
+        return None
+    image = np.atleast_3d(loaded['img'])  # (H, W, C)
+    # one or two channels: the first as gray
+    image = image[..., :3] if image.shape[2] >= 3 else np.repeat(image[..., :1], 3, axis=2)
+    if isinstance(loader, LoadImageStack):  # which keeps the order of the file, RGB
+        image = image[..., ::-1]
+    return np.ascontiguousarray(image.clip(0, 255).astype(np.uint8))
 
 
 def write_image_scores(path: Path, scores: Sequence[ImageScore]) -> None:

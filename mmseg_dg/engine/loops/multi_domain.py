@@ -21,6 +21,7 @@ from mmseg_dg.engine.hooks.finite_state import install_finite_state
 from mmseg_dg.engine.named_loaders import NamedLoaders, sample_count
 from mmseg_dg.engine.preflight.streams import image_paths
 from mmseg_dg.evaluation.domain_evaluators import DomainEvaluators, build_domain_evaluators
+from mmseg_dg.evaluation.label_free import SCORES
 from mmseg_dg.evaluation.metric_traits import MetricTraits
 from mmseg_dg.evaluation.protocols import (
     build_protocols,
@@ -178,8 +179,8 @@ class _MultiDomainLoop(BaseLoop):
         """Evaluate every domain.
 
         Returns:
-            ``<domain>/<key>`` of each domain's metrics, and ``mean/mIoU``, the mean over domains
-            that are no source; unrounded.
+            ``<domain>/<key>`` of each domain's metrics, and ``mean/mIoU`` and the means of scores
+            without labels over domains that are no source; unrounded.
         """
         make_current(self.runner)  # several runs in one process share "current" logger and hub
         keep_freed_memory(self.runner.model)
@@ -335,29 +336,31 @@ class MultiDomainTestLoop(_MultiDomainLoop):
 
 def mean_over_domains(
     by_domain: dict[str, dict[str, float]], left_out: Collection[str] = ()) -> dict[str, float]:
-    """``mean/<key>`` for each mIoU that every scored domain has, and for ``label_free`` likewise.
+    """``mean/<key>`` for each mIoU that every scored domain has, and likewise for ``label_free``
+    and the other scores without labels.
 
     A key is ``mIoU``, or ``<prefix>/mIoU`` of a metric with a prefix. A domain without scores (its
-    predictions are only saved) does not count, and one without labels not for mIoU.
+    predictions are only saved) does not count, one without labels not for mIoU, and one without
+    ``label_free`` not for the scores without labels.
 
     Args:
         by_domain: Scores by domain.
         left_out: Domains that do not enter the mean (sources), unless there are no others.
     """
     means = {}
-    for wanted in ('mIoU', 'label_free'):
-        # label_free: domains that have it; mIoU: domains with scores against labels
+    # scores against labels are averaged over the domains that have some, those without labels over
+    # the domains that have label_free
+    for wanted, against_labels in ((('mIoU', ), True), (('label_free', *SCORES), False)):
         scored = {
             name: scores
             for name, scores in by_domain.items()
-            if scores and (wanted != 'label_free' or wanted in scores)
-            and not (wanted == 'mIoU' and is_label_free(scores))
+            if scores and (not is_label_free(scores) if against_labels else 'label_free' in scores)
         }
         counted = [scores for name, scores in scored.items() if name not in left_out] or list(
             scored.values())
         keys = [
             key for key in counted[0]
-            if key.split('/')[-1] == wanted and all(key in scores for scores in counted)
+            if key.split('/')[-1] in wanted and all(key in scores for scores in counted)
         ] if counted else []
         means.update(
             {f'mean/{key}': sum(scores[key] for scores in counted) / len(counted)
