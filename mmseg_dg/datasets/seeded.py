@@ -8,7 +8,7 @@ from torch.utils.data import Dataset
 from mmseg_dg.registry import DATASETS
 from mmseg_dg.utils.seeding import local_seed
 
-from .bad_samples import BadSamples, blame, check_whole
+from .bad_samples import BadSampleError, BadSamples, blame, check_whole
 from .checks import build_checked, check_leaf, loads_labels
 from .messages import wrong_ids_message
 from .samplers.request import SampleRequest
@@ -79,9 +79,32 @@ class SeededDataset(Dataset):
         if not isinstance(request, SampleRequest):
             return self._checked(self.dataset[request], int(request))
         if self.stored is not None:
-            return self.stored.sample(request)
-        # calls _sample, for the request or for those that replace it
-        return self.bad_samples.load(self._sample, request, len(self))
+            return self._view(self.stored, request)
+        return self.load(request)[0]
+
+    def load(self, request: SampleRequest) -> tuple[Any, SampleRequest]:
+        """The sample of a request as its pipeline gives it, and the request that was met: another
+        one in place of a file that cannot be read (``on_bad_sample='skip'``).
+        """
+        tried = [request]
+
+        def sample(chosen: SampleRequest) -> Any:
+            """The sample of the request, or of one that replaces it."""
+            tried.append(chosen)
+            return self._sample(chosen)
+
+        return self.bad_samples.load(sample, request, len(self)), tried[-1]
+
+    def _view(self, stored: StoredViews, request: SampleRequest) -> dict:
+        """A stored view; one that shows another image, because the file could not be read when it
+        was encoded, is listed as such whenever it is drawn.
+        """
+        sample = stored.sample(request)
+        if sample['data_samples'].metainfo['cached_image'] != request.index:
+            error = BadSampleError(file=stored.index['images'][request.index], message='',
+                                   reason='it could not be read when it was encoded')
+            self.bad_samples._note(error, sample, request)
+        return sample
 
     def _sample(self, request: SampleRequest) -> Any:
         """One sample, loaded under the request's seed and checked; BadSampleError where a file of

@@ -4,10 +4,8 @@ Shapes: C channels, H x W pixels, h x w places of a smaller map.
 """
 
 import json
-import shutil
-import time
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -17,7 +15,6 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
 from mmseg_dg.ops import EncodedImages
-from mmseg_dg.utils.atomic_files import write_text
 from mmseg_dg.utils.seeding import derive_seed
 
 from .samplers.request import SampleRequest
@@ -25,7 +22,9 @@ from .samplers.request import SampleRequest
 #: Files and folder of a build, and the name of the array of checksums: one CRC-32 per array and
 #: view.
 INDEX, PROGRESS, BUILDING, SUMS = 'features.json', 'progress.json', 'building', 'checksums'
-_SAVE_EVERY = 20.0  # seconds of work an interrupted build may lose
+#: Name of the array that tells of every view which image it shows: another one than its own where
+#: the image's file could not be read.
+SHOWN = 'image'
 
 
 class FeatureCacheError(ValueError):
@@ -56,6 +55,35 @@ def read_index(folder: Union[str, Path]) -> Optional[dict]:
             f'the cached features in {folder} are damaged: {path.name} cannot be read ({error}). '
             'Delete the folder; it is built again') from error
     return index
+
+
+def read_progress(folder: Union[str, Path]) -> Optional[dict]:
+    """What an interrupted build has left: ``done``, the number of views that are written, and
+    ``index``, what :func:`read_index` would have given; None where nothing of it can be read.
+    """
+    try:
+        progress = json.loads((Path(folder) / BUILDING / PROGRESS).read_text(encoding='utf-8'))
+        index = progress['index']
+        return dict(done=int(progress['done']), index=dict(index, recipe=dict(index['recipe'])))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def check_recipe(folder: Union[str, Path], recipe: Mapping) -> None:
+    """Refuse a folder that holds features of another recipe, complete or of an interrupted build.
+
+    Raises:
+        FeatureCacheError: The message names each difference; or the index file cannot be read.
+    """
+    index, what = read_index(folder), 'cached features'
+    if index is None:
+        index, what = (read_progress(folder) or {}).get('index'), 'an interrupted build of features'
+    different = differences(index['recipe'], recipe) if index else []
+    if different:
+        raise FeatureCacheError(
+            f'{folder} holds {what} of another encoder, pipeline or setting: '
+            f'{"; ".join(different)}. Give another cached_features.folder (None finds one by '
+            'itself for every recipe), or delete this one')
 
 
 def differences(theirs: Mapping, ours: Mapping) -> list[str]:
@@ -90,7 +118,8 @@ def _short(value: Any, length: int = 160) -> str:
 
 
 class StoredViews:
-    """Reads what :class:`ViewWriter` has written; a sample is a function of its request alone.
+    """Reads what :class:`~.view_writer.ViewWriter` has written; a sample is a function of its
+    request alone.
 
     Args:
         folder: Of one stream.
@@ -105,12 +134,7 @@ class StoredViews:
         index = read_index(folder)
         if index is None:
             raise FeatureCacheError(f'there are no complete cached features in {folder}')
-        different = differences(index['recipe'], recipe)
-        if different:
-            raise FeatureCacheError(
-                f'{folder} holds cached features of another encoder, pipeline or setting: '
-                f'{"; ".join(different)}. Give another cached_features.folder (None finds one by '
-                'itself for every recipe), or delete this one')
+        check_recipe(folder, recipe)
         # views: per image; size: (H, W) of the images that were encoded
         self.index, self.views, self.size = index, index['views'], tuple(index['size'])
         for name, (dtype, shape) in index['arrays'].items():
@@ -164,6 +188,16 @@ class StoredViews:
                 'the folder; it is built again')
         return value
 
+    def left_out(self) -> list[str]:
+        """Paths of the images whose file could not be read when they were encoded, so that some of
+        their views show other images.
+        """
+        if SHOWN not in self.index['arrays']:  # of an earlier version
+            return []
+        own = np.repeat(np.arange(len(self.index['images'])), self.views)
+        others = np.unique(own[self._array(SHOWN) != own])
+        return [self.index['images'][image] for image in others]
+
     def view_of(self, request: SampleRequest) -> int:
         """Which view a request gets: one of those that show the wanted class well, chosen by its
         seed.
@@ -188,7 +222,8 @@ class StoredViews:
             ``inputs``: :class:`EncodedImages` of one image, with the stored variants;
             ``data_samples``: ``gt_sem_seg`` int64, ``valid_pseudo_mask`` bool and ``mixed_label``
             uint8 (of the variant ``mixed``; widened when it is used), each (1, H, W), those of
-            them that were stored.
+            them that were stored. Their metainfo has ``cached_view`` and ``cached_image``, the
+            image that is shown: another one than the requested where :meth:`left_out` has that.
         """
         view = self.view_of(request)
         row = request.index * self.views + view
@@ -205,8 +240,12 @@ class StoredViews:
 
         images = maps('')
         images.variants = {name: maps(f'{name}.') for name in self.index['variants']}
-        sample = SegDataSample(metainfo=dict(img_path=self.index['images'][request.index],
-                                             img_shape=self.size, cached_view=view))
+        shown = request.index
+        if SHOWN in self.index['arrays']:
+            shown = int(self.row(SHOWN, row))
+        metainfo = dict(img_path=self.index['images'][shown], img_shape=self.size, cached_view=view,
+                        cached_image=shown)
+        sample = SegDataSample(metainfo=metainfo)
         # name of the array, name of the field in the sample
         for name, key in (
             ('label', 'gt_sem_seg'),
@@ -218,102 +257,3 @@ class StoredViews:
                 sample.set_data(
                     {key: PixelData(data=value.long() if key == 'gt_sem_seg' else value)})
         return dict(inputs=images, data_samples=sample)
-
-
-class ViewWriter:
-    """Writes the views of one stream, in order, and goes on where an interrupted build ended.
-
-    The files lie in a folder of their own (:data:`BUILDING`) until all are complete and are moved
-    up then. Hold the folder's lock meanwhile.
-
-    Args:
-        folder: Of the stream.
-        recipe: See :class:`StoredViews`.
-        arrays: ``{name: (dtype, shape)}``, the first axis being the views of all images.
-        description: The other entries of :func:`read_index`.
-
-    Attributes:
-        part: The folder of unfinished files.
-        index: What :func:`read_index` will give.
-        done: Views that are written already.
-        arrays: {name: memory-mapped file}, checksums included.
-    """
-    def __init__(
-        self,
-        folder: Union[str, Path],
-        recipe: Mapping,
-        arrays: Mapping[str, tuple[str, Sequence[int]]],
-        description: Mapping,
-    ) -> None:
-        self.folder, self.part = Path(folder), Path(folder) / BUILDING
-        _, first_shape = next(iter(arrays.values()))
-        # beside the arrays a checksum of each array's part of each view: (arrays, all views)
-        with_sums = {**arrays, SUMS: ('uint32', (len(arrays), first_shape[0]))}
-        # through JSON, as it will be read again: tuples become lists, so _done can compare
-        self.index = json.loads(json.dumps(dict(description, recipe=dict(recipe),
-                                                arrays=with_sums)))
-        self.done = self._done()
-        if not self.done:
-            shutil.rmtree(self.part, ignore_errors=True)
-            self.part.mkdir(parents=True)
-        self.arrays: dict[str, np.memmap] = {
-            name: self._map(name, dtype, tuple(shape))
-            for name, (dtype, shape) in self.index['arrays'].items()
-        }
-        self._saved = time.monotonic()
-
-    def _map(self, name: str, dtype: str, shape: tuple[int, ...]) -> np.memmap:
-        """The array's file, mapped into memory for writing: opened as an interrupted build left it
-        (``done`` > 0), else made anew.
-        """
-        path = self.part / f'{name}.npy'
-        if self.done:
-            return np.lib.format.open_memmap(path, mode='r+')
-        return np.lib.format.open_memmap(path, mode='w+', dtype=dtype, shape=shape)
-
-    def _done(self) -> int:
-        """Views that an interrupted build of the same content (the same ``index``) has written; 0
-        where there is none, its files are incomplete or unreadable: all begins anew.
-        """
-        try:
-            progress = json.loads((self.part / PROGRESS).read_text(encoding='utf-8'))
-            complete = all((self.part / f'{name}.npy').is_file() for name in self.index['arrays'])
-            return int(progress['done']) if progress['index'] == self.index and complete else 0
-        except (OSError, ValueError, KeyError, TypeError):
-            return 0
-
-    def write(self, rows: slice, values: Mapping[str, np.ndarray]) -> None:
-        """Write the next views and their checksums; now and then :meth:`save` the progress.
-
-        Args:
-            rows: Places of the views among all; begins at ``done``.
-            values: {name of the array: (views, ...)}, the array of checksums left out.
-        """
-        names = list(self.index['arrays'])
-        for name, value in values.items():
-            value = np.ascontiguousarray(value, dtype=self.arrays[name].dtype)
-            self.arrays[name][rows] = value
-            self.arrays[SUMS][names.index(name), rows] = [zlib.crc32(x.tobytes()) for x in value]
-        self.done = rows.stop
-        if time.monotonic() - self._saved > _SAVE_EVERY:
-            self.save()
-
-    def save(self) -> None:
-        """Bring what is written to the disk, and after it the number of views, so that a later
-        build goes on from here.
-        """
-        for array in self.arrays.values():
-            array.flush()
-        write_text(self.part / PROGRESS, json.dumps(dict(done=self.done, index=self.index)))
-        self._saved = time.monotonic()
-
-    def finish(self) -> None:
-        """Everything is written: move the files to their place; the index comes last, because a
-        folder with an index counts as complete.
-        """
-        self.save()
-        self.arrays.clear()  # closes the files
-        for name in self.index['arrays']:
-            (self.part / f'{name}.npy').replace(self.folder / f'{name}.npy')
-        write_text(self.folder / INDEX, json.dumps(self.index, indent=1))
-        shutil.rmtree(self.part, ignore_errors=True)

@@ -4,8 +4,8 @@
 Shapes: C channels.
 """
 
-import hashlib
 import json
+import logging
 import os
 import time
 from collections.abc import Mapping
@@ -13,38 +13,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
-import torch
 from mmengine.logging import print_log
-from torch import nn
 
 from mmseg_dg.datasets.samplers.infinite import StatelessSampler
 from mmseg_dg.datasets.seeded import SeededDataset
 from mmseg_dg.datasets.statistics.cache import user_cache
-from mmseg_dg.datasets.stored_views import StoredViews, differences, read_index
-from mmseg_dg.datasets.traits import traits
-from mmseg_dg.datasets.wrappers import locate
+from mmseg_dg.datasets.stored_views import (
+    FeatureCacheError,
+    StoredViews,
+    check_recipe,
+    read_index,
+)
 from mmseg_dg.methods.encoded_views import check_encoded, variant_names, variant_settings
 from mmseg_dg.models.backbones.encoder_options import EncoderOptions
 from mmseg_dg.utils.options import check_options
 from mmseg_dg.utils.run_lock import RunLock
 
+from .feature_recipe import FORMAT, encoder_recipe, fingerprint, pictures, plain, state_digest
 from .validation_maps import ValidationMaps
-from .view_encoder import ViewEncoder
+from .view_encoder import ViewEncoder, check_space
 
-_FORMAT = 1  # of the stored files: another number makes new features
 PRECISIONS = ('float16', 'float32')
-#: Settings of datasets that say where files are, not what becomes of them.
-_PLACES = (
-    'data_root',
-    'data_prefix',
-    'ann_file',
-    'backend_args',
-    'num_workers',
-    'lazy_init',
-    'persistent_workers',
-)
-#: Settings of encoders that change nothing of what a frozen one gives.
-_INERT = ('init_cfg', 'pretrained', 'with_cp', 'drop_path_rate', 'drop_rate', 'trainable')
 _POLL = 1.0  # seconds between looks at what another process builds
 
 # Two words of this file. A recipe: everything that stored features depend on, as JSON values. A
@@ -79,8 +68,8 @@ class CachedFeatures:
     Args:
         views: Drawn views of each image (crop, flip and whatever the stream's pipeline does).
         folder: Where the streams' features go, each in a folder of its name; another recipe there
-            is an error. None: below ``$MMSEG_DG_CACHE`` or ``~/.cache/mmseg_dg``, in a folder per
-            fingerprint.
+            is an error, also of a build that was interrupted. None: below ``$MMSEG_DG_CACHE`` or
+            ``~/.cache/mmseg_dg``, in a folder per fingerprint.
         mix: ``'maps'``: class mix and CutMix mix maps cell by cell, drawn anew in every step; not
             what the encoder gives of a mixed picture. ``'images'``: each target view is mixed once,
             before encoding (DACS), exactly.
@@ -101,9 +90,9 @@ class CachedFeatures:
     validation: bool = False
 
     def __post_init__(self) -> None:
-        if self.views < 1:
-            raise ValueError(
-                f'train_cfg.cached_features.views={self.views}: give 1 or more views per image')
+        if not isinstance(self.views, int) or isinstance(self.views, bool) or self.views < 1:
+            raise ValueError(f'train_cfg.cached_features.views={self.views!r}: give a whole number '
+                             'of views per image, at least 1')
         if self.precision not in PRECISIONS:
             raise ValueError(
                 f'train_cfg.cached_features.precision={self.precision!r}: use one of {PRECISIONS}')
@@ -135,8 +124,9 @@ class CachedFeatures:
             network: Config of the method's network.
 
         Raises:
-            FeatureCacheError: Features of something else in ``folder``, or damaged ones.
-            OSError: Too little space.
+            FeatureCacheError: Features of something else in ``folder``, or damaged ones, or with
+                images left out where the run does not skip such.
+            OSError: Too little space for all streams, or it cannot be written.
         """
         for name, stream in streams.items():
             # a sampler that asks for a point to crop around needs pixels in every step; whether it
@@ -151,12 +141,15 @@ class CachedFeatures:
         # ``stored`` of a SeededDataset: stored features that it gives instead of loading pictures
         for stream in streams.values():
             stream.dataset.stored = None  # the encoder below sees pixels
-        ready = {
-            name: self._ready(method, streams, name, folder, recipe)
-            for name, (folder, recipe) in self.places(method, streams, network).items()
-        }
+        places = self.places(method, streams, network)
+        # before hours of encoding, not when the second stream's turn comes
+        for folder, recipe in places.values():
+            check_recipe(folder, recipe)
+        encoders = {name: ViewEncoder(self, method, streams, name) for name in streams}
+        ready = {name: self._ready(encoders, places, name) for name in places}
         # set only when all are ready: a mixed picture is made of both streams' own pictures
         for name, stored in ready.items():
+            _check_left_out(name, stored, streams[name].dataset)
             streams[name].dataset.stored = stored
         if self.validation:
             self._keep_validation_maps(method, network)
@@ -167,7 +160,7 @@ class CachedFeatures:
         """
         root = (Path(user_cache(), 'features')
                 if self.folder is None else Path(self.folder).expanduser())
-        recipe = dict(encoder_recipe(method, network), format=_FORMAT)
+        recipe = dict(encoder_recipe(method, network), format=FORMAT)
         # without ``precision``: these maps are kept as the encoder gives them; through JSON, as the
         # recipes of streams, where plain values have one text
         return root / 'validation' / fingerprint(json.loads(json.dumps(recipe, default=str)))
@@ -203,8 +196,8 @@ class CachedFeatures:
         variants = variant_names(method, name, self.mix)
         recipe = dict(
             encoder,
-            format=_FORMAT,
-            **_pictures(streams[name]),
+            format=FORMAT,
+            **pictures(streams[name]),
             views=self.views,
             view_seed=self.seed,
             precision=self.precision,
@@ -214,16 +207,17 @@ class CachedFeatures:
             recipe.update(variant_settings(method, variants), group=streams[name].batch_size)
         if 'mixed' in variants:
             source = streams[method.source_stream]
-            recipe['mixed_with'] = dict(_pictures(source),
-                                        sampler=_plain(source.config.get('sampler')))
+            recipe['mixed_with'] = dict(pictures(source),
+                                        sampler=plain(source.config.get('sampler')))
         # through JSON, as a later run will read it from the index: tuples become lists
         return json.loads(json.dumps(recipe, default=str))
 
-    def _ready(self, method: Any, streams: Mapping[str, Stream], name: str, folder: Path,
-               recipe: dict) -> StoredViews:
-        """The complete features of one stream in ``folder``: read if they are there, else built by
+    def _ready(self, encoders: Mapping[str, ViewEncoder], places: Mapping[str, tuple[Path, dict]],
+               name: str) -> StoredViews:
+        """The complete features of one stream at its place: read if they are there, else built by
         the process that gets the folder's lock, while others wait for it.
         """
+        folder, recipe = places[name]
         waited = False  # whether another process was found building
         while True:
             if read_index(folder) is not None:
@@ -254,28 +248,42 @@ class CachedFeatures:
             try:
                 # again, with the lock: another process may have finished since the look above
                 if read_index(folder) is None:
-                    ViewEncoder(self, method, streams, name).build(folder, recipe)
+                    for line in check_space(_unfinished(encoders, places)):
+                        print_log(f'cached features: {line}', logger='current')
+                    encoders[name].build(folder, recipe)
             finally:
                 lock.release()
 
     # ------------------------------------------------------------------ for the doctor
     def describe(self, method: Any, streams: Mapping[str, Stream], network: Mapping) -> list[str]:
         """One line per stream: complete, still to be built (with its size), or of something else;
-        and one about the maps of validation images. Nothing is written."""
+        what those to be built take together, where there are several; and one about the maps of
+        validation images. Nothing is written."""
         lines = []
-        for name, (folder, recipe) in self.places(method, streams, network).items():
-            index = read_index(folder)
-            if index is None:
-                lines.append(f'{name}: to be built; '
-                             f'{ViewEncoder(self, method, streams, name).plan().text(folder)}')
-            elif differences(index['recipe'], recipe):
-                lines.append(f'{name}: ERROR: {folder} holds other features: '
-                             f'{"; ".join(differences(index["recipe"], recipe))}')
-            else:
-                StoredViews(folder, recipe)  # raises where files have other sizes than they should
-                size = sum(path.stat().st_size for path in folder.glob('*.npy'))
-                lines.append(f'{name}: complete in {folder}, {size / 1e6:.1f} MB, fingerprint '
-                             f'{fingerprint(recipe)}')
+        unfinished: dict[Path, ViewEncoder] = {}
+        places = self.places(method, streams, network)
+        encoders = {name: ViewEncoder(self, method, streams, name) for name in streams}
+        for name, (folder, recipe) in places.items():
+            try:
+                check_recipe(folder, recipe)
+            except FeatureCacheError as error:
+                lines.append(f'{name}: ERROR: {error}')
+                continue
+            if read_index(folder) is None:
+                unfinished[folder] = encoders[name]
+                lines.append(f'{name}: to be built; {encoders[name].plan().text(folder)}')
+                continue
+            # raises where files have other sizes than they should
+            left_out = StoredViews(folder, recipe).left_out()
+            size = sum(path.stat().st_size for path in folder.glob('*.npy'))
+            lines.append(f'{name}: complete in {folder}, {size / 1e6:.1f} MB, fingerprint '
+                         f'{fingerprint(recipe)}')
+            if left_out:
+                lines[-1] += f', {len(left_out)} images that could not be read are left out'
+        try:
+            lines += check_space(unfinished)
+        except OSError as error:
+            lines.append(f'ERROR: {error.strerror}')
         if self.validation:
             kept = self.validation_folder(method, network)
             files = list(kept.glob('*.npz'))
@@ -283,6 +291,32 @@ class CachedFeatures:
             lines.append(f'validation: maps of images kept: {len(files)} inputs, '
                          f'{size / 1e6:.1f} MB, in {kept}')
         return lines
+
+
+def _unfinished(encoders: Mapping[str, ViewEncoder],
+                places: Mapping[str, tuple[Path, dict]]) -> dict[Path, ViewEncoder]:
+    """``{folder: encoder}`` of the streams whose features are not complete; of streams that share a
+    folder, one.
+    """
+    return {
+        folder: encoders[name]
+        for name, (folder, _) in places.items() if read_index(folder) is None
+    }
+
+
+def _check_left_out(name: str, stored: StoredViews, dataset: SeededDataset) -> None:
+    """Say which images of a stream the features lack, because they could not be read when they were
+    encoded; FeatureCacheError where the run does not want such images replaced.
+    """
+    left_out = stored.left_out()
+    if not left_out:
+        return
+    text = (f'stream "{name}": {len(left_out)} of {len(dataset)} images could not be read when '
+            f'{stored.folder} was encoded, views of others stand for them (first: {left_out[0]}). '
+            'Once they can be read, delete the folder; it is built again')
+    if dataset.bad_samples.action == 'stop':
+        raise FeatureCacheError(f"{text}; or set train_cfg.on_bad_sample='skip' to train without")
+    print_log(text, logger='current', level=logging.WARNING)
 
 
 def streams_of(loaders: Any, configs: Mapping[str, Mapping]) -> dict[str, Stream]:
@@ -296,91 +330,3 @@ def streams_of(loaders: Any, configs: Mapping[str, Mapping]) -> dict[str, Stream
         name: Stream(loader.dataset, loader.batch_size, configs[name], loader.sampler)
         for name, loader in loaders.items()
     }
-
-
-def encoder_recipe(method: Any, network: Mapping) -> dict:
-    """What the maps of every stream depend on, as plain values: the encoder's kind, settings and
-    tensors, and the normalization of its images.
-
-    Args:
-        method: With its weights loaded.
-        network: Config of the method's network.
-    """
-    backbone, preprocessor = method.student.backbone, method.data_preprocessor
-    settings = {key: value for key, value in network['backbone'].items() if key not in _INERT}
-    # "all": the common preprocessor; besides it, those of streams that have their own
-    normalizations = {
-        name: _normalization(p)
-        for name, p in [('all', preprocessor), *preprocessor.streams.items()]
-    }
-    return dict(encoder=_plain(settings), weights=state_digest(backbone),
-                normalization=normalizations)
-
-
-def state_digest(module: nn.Module) -> str:
-    """First half of the SHA-256 of a module's state dict, names, shapes and bytes."""
-    digest = hashlib.sha256()
-    for name, value in module.state_dict().items():
-        digest.update(f'{name} {tuple(value.shape)} {value.dtype}\n'.encode())
-        # the bytes of the tensor: any shape and dtype -> uint8 (bytes,)
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(
-            torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:32]
-
-
-def fingerprint(recipe: Mapping) -> str:
-    """20 hexadecimal digits that stand for a recipe."""
-    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:20]
-
-
-def _normalization(preprocessor: nn.Module) -> dict:
-    """The preprocessor's settings that change an encoder's input, as plain values."""
-    # mmengine's preprocessors have mean and std as buffers, the others as attributes
-    settings = {**vars(preprocessor), **dict(preprocessor.named_buffers(recurse=False))}
-    values = {
-        key: settings.get(key)
-        for key in (
-            'mean',
-            'std',
-            'channel_conversion',
-            'size',
-            'size_divisor',
-            'pad_val',
-            'seg_pad_val',
-        )
-    }
-    # (C, 1, 1) -> C numbers
-    return {
-        key: value.flatten().tolist() if isinstance(value, torch.Tensor) else value
-        for key, value in values.items()
-    }
-
-
-def _pictures(stream: Stream) -> dict:
-    """What a stream's pictures are made of, as plain values: its files (a digest) and its pipeline.
-
-    A file counts with name, size and time of change.
-    The time, because uncompressed images of two folders can share names and sizes.
-    """
-    digest, labels = hashlib.sha256(), 0  # labels: how many label files there are
-    for index in range(len(stream.dataset)):
-        # the dataset inside wrappers that holds the sample, and its number there
-        leaf, local = locate(stream.dataset, index)
-        info = leaf.get_data_info(local) if traits(leaf).describes_samples else {}
-        for key in ('img_path', 'seg_map_path'):
-            path = Path(info.get(key) or '')
-            existing = bool(info.get(key)) and path.is_file()
-            state = (path.stat().st_size, path.stat().st_mtime_ns) if existing else None
-            digest.update(f'{key} {path.name} {state}\n'.encode())
-            labels += key == 'seg_map_path' and existing
-    return dict(
-        images=f'{len(stream.dataset)} images, {labels} labels ({digest.hexdigest()[:16]})',
-        pipeline=_plain(stream.config['dataset']),
-    )
-
-
-def _plain(node: Any) -> Any:
-    """A config without the keys ``_PLACES`` at any depth, as dicts, lists and plain values."""
-    if isinstance(node, Mapping):
-        return {key: _plain(value) for key, value in node.items() if key not in _PLACES}
-    return [_plain(value) for value in node] if isinstance(node, (list, tuple)) else node

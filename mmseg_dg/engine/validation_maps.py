@@ -5,8 +5,11 @@ Shapes: B images, C channels, H x W pixels, h x w places of a smaller map.
 """
 
 import hashlib
+import logging
+import os
 import zipfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -39,12 +42,13 @@ class ValidationMaps:
             which the caller sees to. Made when the first maps are kept.
 
     Attributes:
-        full: The disk had less than ``RESERVE`` bytes left: what is not kept yet is computed each
-            time.
+        full: The disk had less than ``RESERVE`` bytes left, or cannot be written (read-only, quota,
+            permissions): what is not kept yet is computed each time.
     """
     def __init__(self, folder: Path) -> None:
         self.folder, self.full = Path(folder), False
-        remove_dead_parts([self.folder])
+        with suppress(OSError):  # somebody else's cache, which is read and not tidied
+            remove_dead_parts([self.folder])
 
     def __call__(self, encode: Callable[[Tensor], Sequence[Tensor]],
                  images: Tensor) -> Sequence[Tensor]:
@@ -61,12 +65,22 @@ class ValidationMaps:
             FeatureCacheError: A file that cannot be read; the message names it.
         """
         path = self.folder / f'{input_key(images)}.npz'
-        if path.is_file():
+        if os.path.isfile(path):  # False where the folder cannot be entered
             return tuple(x.to(images.device) for x in _read(path))
         maps = encode(images)
         if not self.full and all(x.dtype in _KEPT_TYPES for x in maps):
-            self._keep(path, maps)
+            try:
+                self._keep(path, maps)
+            except OSError as error:  # a run that only reads a shared cache goes on
+                self._stop(f'{self.folder} cannot be written ({error.strerror or error})')
         return maps
+
+    def _stop(self, why: str) -> None:
+        """Keep nothing from now on, and say so once."""
+        self.full = True
+        print_log(
+            f'validation: {why}; the encoder\'s maps of further images are not kept but computed '
+            'in every evaluation', logger='current', level=logging.WARNING)
 
     def _keep(self, path: Path, maps: Sequence[Tensor]) -> None:
         """Write the maps of one input, unless the disk is nearly full."""
@@ -74,11 +88,7 @@ class ValidationMaps:
         first = not self.folder.is_dir()  # the log tells once per folder
         free = free_bytes(self.folder)
         if free < size + RESERVE:
-            self.full = True
-            print_log(
-                f'validation: {self.folder} has {free / 1e6:.0f} MB free; the encoder\'s maps of '
-                'further images are not kept but computed in every evaluation', logger='current',
-                level=30)  # logging.WARNING
+            self._stop(f'{self.folder} has {free / 1e6:.0f} MB free')
             return
         if first:
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -6,9 +6,10 @@ Shapes: B images, C channels, H x W pixels, h x w places of a smaller map.
 import errno
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 import numpy as np
 import torch
@@ -17,8 +18,9 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from mmseg_dg.datasets.samplers.request import SampleRequest
-from mmseg_dg.datasets.stored_views import ViewWriter
+from mmseg_dg.datasets.stored_views import SHOWN
 from mmseg_dg.datasets.traits import traits
+from mmseg_dg.datasets.view_writer import ViewWriter
 from mmseg_dg.datasets.wrappers import locate
 from mmseg_dg.methods.base import stack_labels
 from mmseg_dg.methods.encoded_views import make_variant, variant_names
@@ -61,9 +63,54 @@ class Plan(NamedTuple):
 
 def free_bytes(folder: Path) -> int:
     """Free space where a folder is or would be."""
+    return shutil.disk_usage(_existing(folder)).free
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there."""
     while not folder.is_dir() and folder != folder.parent:
         folder = folder.parent
-    return shutil.disk_usage(folder).free
+    return folder
+
+
+def check_space(encoders: Mapping[Path, 'ViewEncoder']) -> list[str]:
+    """Refuse to begin where a disk has no room for all streams that are still to be encoded.
+
+    Args:
+        encoders: By folder, of these streams.
+
+    Returns:
+        What several streams take together, one line per disk that gets more than one.
+
+    Raises:
+        OSError: Too little space; the message has each stream's need.
+    """
+    lines = []
+    disks: dict[int, list[Path]] = {}  # by number of the disk
+    for folder in encoders:
+        disks.setdefault(_existing(folder).stat().st_dev, []).append(folder)
+    for folders in disks.values():
+        plans = {encoders[folder].name: encoders[folder].plan() for folder in folders}
+        total, free = sum(plan.bytes for plan in plans.values()), free_bytes(folders[0])
+        # bytes that interrupted builds really wrote (st_blocks counts 512 bytes each): their files
+        # have their full size from the start
+        written = sum(path.stat().st_blocks * 512 for folder in folders
+                      for path in folder.rglob('*.npy'))
+        if total > free + written:
+            needs = ', '.join(
+                f'stream "{name}": {plan.images} images x {plan.views} views need '
+                f'{plan.bytes / 1e6:.1f} MB ({plan.bytes / plan.images / 1e6:.3f} MB per image)'
+                for name, plan in plans.items())
+            together = f', together {total / 1e6:.1f} MB' if len(plans) > 1 else ''
+            raise OSError(
+                errno.ENOSPC, f'cached features of {needs}{together}, but {folders[0]} has '
+                f'{free / 1e6:.1f} MB free. Lower train_cfg.cached_features.views, or set '
+                'cached_features.folder (or MMSEG_DG_CACHE) to a larger disk')
+        if len(plans) > 1:
+            each = ', '.join(f'{name} {plan.bytes / 1e6:.1f} MB' for name, plan in plans.items())
+            lines.append(f'to be built are {each}: {total / 1e6:.1f} MB in all '
+                         f'({free / 1e6:.0f} MB free)')
+    return lines
 
 
 class ViewEncoder:
@@ -83,23 +130,26 @@ class ViewEncoder:
         self.stream = streams[name]
         self.rows = len(self.stream.dataset) * settings.views
         self.variants = variant_names(method, name, settings.mix)
+        self._plan: Optional[Plan] = None
 
     def plan(self) -> Plan:
         """What will be written: names, types and shapes of the arrays, size and number of the
         images; the first group of views is encoded to know it.
         """
-        first, size = self._group(0)
-        arrays = {
-            name: (str(value.dtype), (self.rows, *value.shape[1:]))
-            for name, value in first.items()
-        }
-        return Plan(arrays, size, len(self.stream.dataset), self.settings.views)
+        if self._plan is None:
+            first, size = self._group(0)
+            arrays = {
+                name: (str(value.dtype), (self.rows, *value.shape[1:]))
+                for name, value in first.items()
+            }
+            self._plan = Plan(arrays, size, len(self.stream.dataset), self.settings.views)
+        return self._plan
 
     def build(self, folder: Path, recipe: Mapping) -> None:
-        """Encode everything into a folder whose lock this process has.
+        """Encode everything into a folder whose lock this process has, after :func:`check_space`.
 
         Raises:
-            OSError: Too little space; nothing is written then.
+            OSError: The disk became full, or cannot be written; the next build goes on from there.
             ValueError: Views of different sizes, or maps that are not finite (in half precision).
         """
         plan = self.plan()
@@ -112,47 +162,54 @@ class ViewEncoder:
             variants=list(self.variants),
             levels=sum(name.startswith('map') for name in plan.arrays),
         )
-        self._check_space(plan, folder)
-        writer = ViewWriter(folder, recipe, plan.arrays, description)
+        with self._disk(folder):
+            writer = ViewWriter(folder, recipe, plan.arrays, description)
         begin = spoken = time.monotonic()  # spoken: when the log last had a line of progress
         # writer.done: rows that an interrupted build has left
         for start in range(writer.done, self.rows, self.stream.batch_size):
-            values, size = self._group(start)
-            if size != plan.size:
-                raise ValueError(
-                    f'stream "{self.name}": view {start} is {size[1]}x{size[0]}, but the first '
-                    f'one is {plan.size[1]}x{plan.size[0]} (width x height): cached features need '
-                    'views of one size, add RandomCrop or Resize to the pipeline')
-            writer.write(slice(start, min(start + self.stream.batch_size, self.rows)), values)
+            self._write(writer, start)
             if time.monotonic() - spoken > _QUIET:
                 spoken = time.monotonic()
                 print_log(
                     f'stream "{self.name}": {writer.done} of {self.rows} views encoded',
                     logger='current',
                 )
-        writer.finish()
+        # what is written stays for good: files that could not be read for a moment are tried again
+        others = np.flatnonzero(writer.read(SHOWN) != np.arange(self.rows) // self.settings.views)
+        for start in np.unique(others - others % self.stream.batch_size).tolist():
+            self._write(writer, start)
+        with self._disk(folder):
+            writer.finish()
         print_log(
             f'stream "{self.name}": {self.rows} views encoded in {time.monotonic() - begin:.1f} s',
             logger='current',
         )
 
-    def _check_space(self, plan: Plan, folder: Path) -> None:
-        """Refuse to begin where the disk has no room for all views; what an interrupted build
-        wrote counts as room.
+    def _write(self, writer: ViewWriter, start: int) -> None:
+        """Encode and write the views of one batch, from row ``start`` on; errors as of
+        :meth:`build`.
         """
-        # bytes that an interrupted build really wrote (st_blocks counts 512 bytes each): its files
-        # have their full size from the start
-        written = sum(path.stat().st_blocks * 512 for path in folder.rglob('*.npy'))
-        free = free_bytes(folder)
-        if plan.bytes > free + written:
+        values, size = self._group(start)
+        wanted = self.plan().size
+        if size != wanted:
+            raise ValueError(
+                f'stream "{self.name}": view {start} is {size[1]}x{size[0]}, but the first '
+                f'one is {wanted[1]}x{wanted[0]} (width x height): cached features need '
+                'views of one size, add RandomCrop or Resize to the pipeline')
+        with self._disk(writer.folder):
+            writer.write(slice(start, min(start + self.stream.batch_size, self.rows)), values)
+
+    @contextmanager
+    def _disk(self, folder: Path) -> Iterator[None]:
+        """Errors of the disk inside this context say which stream, where, and how much it takes."""
+        try:
+            yield
+        except OSError as error:
             raise OSError(
-                errno.ENOSPC,
-                f'stream "{self.name}": cached features of {plan.images} images x {plan.views} '
-                f'views need {plan.bytes / 1e6:.1f} MB ({plan.bytes / plan.images / 1e6:.3f} MB '
-                f'per image), but {folder} has {free / 1e6:.1f} MB free. Lower '
-                'train_cfg.cached_features.views, or set cached_features.folder (or '
-                'MMSEG_DG_CACHE) to a larger disk',
-            )
+                error.errno, f'stream "{self.name}": cached features, {self.plan().bytes / 1e6:.1f}'
+                f' MB in all, cannot be written to {folder}: {error.strerror or error}. Make room '
+                'and start again, which goes on from what is written; or set '
+                'cached_features.folder (or MMSEG_DG_CACHE) to a larger disk') from error
 
     def _paths(self) -> list[str]:
         """Path of every image of the stream, ``sample N`` where a dataset does not tell."""
@@ -172,10 +229,12 @@ class ViewEncoder:
             ``(arrays by name, (H, W) of the images)``, the first axis of an array being the views
             B: ``map0``, ``map1``, ... of each level; where a stream has labels ``label`` uint8 (B,
             H, W) and ``counts``; ``valid`` (B, H, W), where pseudo-labels count; of each variant
-            ``<variant>.map0``, ... and perhaps ``<variant>.label``.
+            ``<variant>.map0``, ... and perhaps ``<variant>.label``; last :data:`SHOWN`, the image
+            that a view shows, int32 (B,).
         """
         rows = range(start, min(start + self.stream.batch_size, self.rows))
-        loaded = {self.name: [self._view(row) for row in rows]}
+        views = [self._view(row) for row in rows]
+        loaded = {self.name: [sample for sample, _ in views]}
         # a mixed picture is made of a view and a labeled image
         if 'mixed' in self.variants:
             loaded[self.method.source_stream] = [self._partner(row) for row in rows]
@@ -200,13 +259,18 @@ class ViewEncoder:
                 values.update(self._encoded(f'{name}.', variant.images))
             if variant.labels is not None:
                 values[f'{name}.label'] = variant.labels.cpu().numpy()
+        # last: while it names another image, the other values may be of that one
+        values[SHOWN] = np.array([image for _, image in views], np.int32)
         return values, tuple(images.shape[-2:])
 
-    def _view(self, row: int) -> dict:
-        """The sample of one view of an image, drawn by its own seed."""
+    def _view(self, row: int) -> tuple[dict, int]:
+        """The sample of one view of an image, drawn by its own seed, and the image that it shows:
+        another one where ``on_bad_sample='skip'`` replaced it.
+        """
         index, view = divmod(row, self.settings.views)
-        return self.stream.dataset[SampleRequest(
-            index, derive_seed('cached view', self.settings.seed, index, view))]
+        sample, met = self.stream.dataset.load(
+            SampleRequest(index, derive_seed('cached view', self.settings.seed, index, view)))
+        return sample, met.index
 
     def _partner(self, row: int) -> dict:
         """The labeled image that is mixed into a view: drawn as the labeled stream draws, rare

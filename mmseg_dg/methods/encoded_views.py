@@ -66,6 +66,12 @@ def check_encoded(method: Any, mix: str) -> None:
     if not isinstance(method.data_preprocessor, MultiStreamDataPreprocessor):
         raise ValueError(f'{what} needs data_preprocessor.type=MultiStreamDataPreprocessor, not '
                          f'{type(method.data_preprocessor).__name__}')
+    for preprocessor in (method.data_preprocessor, *method.data_preprocessor.streams.values()):
+        if preprocessor.batch_augments is not None:
+            raise ValueError(
+                f'{what}: model.data_preprocessor.batch_augments={preprocessor.batch_augments} '
+                'draws anew for every batch, but each view is encoded once: set it to None, and '
+                "let the streams' pipelines augment")
     if mix not in MIXES:
         raise ValueError(f'{what}.mix={mix!r}: use one of {MIXES}')
     if isinstance(method, Supervised) and (method.feature_distance or method.projected_distance):

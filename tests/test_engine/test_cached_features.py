@@ -16,7 +16,7 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.optim import OptimWrapper
 
-from mmseg_dg.datasets import SampleRequest, SeededDataset, StatefulInfiniteSampler, stored_views
+from mmseg_dg.datasets import SampleRequest, SeededDataset, StatefulInfiniteSampler, view_writer
 from mmseg_dg.datasets.stored_views import FeatureCacheError, StoredViews
 from mmseg_dg.engine import view_encoder
 from mmseg_dg.engine.cached_features import CachedFeatures, Stream
@@ -248,7 +248,7 @@ def test_damaged_features_are_named(tiny_config, tmp_path):
 def test_an_interrupted_build_goes_on(tiny_config, tmp_path, monkeypatch):
     whole = Bench(tiny_config(method='Supervised'))
     whole.prepare(folder=str(tmp_path / 'whole'))
-    monkeypatch.setattr(stored_views, '_SAVE_EVERY', -1)
+    monkeypatch.setattr(view_writer, '_SAVE_EVERY', -1)
     original, starts = view_encoder.ViewEncoder._group, []
 
     def group(self, start):

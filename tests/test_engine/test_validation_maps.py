@@ -69,6 +69,27 @@ def test_a_nearly_full_disk_keeps_nothing_and_says_so_once(images, tmp_path, mon
     assert len(said) == 1 and str(tmp_path / 'maps') in said[0]
 
 
+@pytest.mark.parametrize('why', ['folder', 'file'])
+def test_a_folder_that_cannot_be_written_is_only_read(images, tmp_path, monkeypatch, why):
+    """As another user's, a read-only disk or a quota: the run goes on, and the log says so once."""
+    said, encoder, folder = [], Encoder(), tmp_path / 'maps'
+    monkeypatch.setattr(validation_maps, 'print_log', lambda text, **kwargs: said.append(text))
+    if why == 'folder':
+        folder = tmp_path / 'file' / 'maps'
+        folder.parent.write_text('no folder')
+    else:
+        ValidationMaps(folder)(encoder, images)
+        monkeypatch.setattr('numpy.savez', lambda *args: (_ for _ in ()).throw(OSError(30, 'Read-only file system')))
+        del said[:]
+    maps, before = ValidationMaps(folder), encoder.calls
+    for _ in range(2):
+        assert len(maps(encoder, images + 1)) == 2
+    assert encoder.calls == before + 2 and len(said) == 1
+    assert f'{folder} cannot be written' in said[0] and 'computed in every evaluation' in said[0]
+    maps(encoder, images)  # what is kept already is read
+    assert encoder.calls == before + 2 + (why == 'folder')
+
+
 def test_types_that_a_file_cannot_hold_are_computed_each_time(images, tmp_path):
     maps, encoder = ValidationMaps(tmp_path / 'maps'), Encoder(torch.bfloat16)
     assert [maps(encoder, images)[0].dtype for _ in range(2)] == [torch.bfloat16] * 2
