@@ -1,5 +1,4 @@
-"""Domain generalization with DINOv2-L, GTA -> unseen Cityscapes, BDD100K and Mapillary: a trained decoder on the
-frozen encoder.
+"""Domain generalization with DINOv2-L, GTA -> Cityscapes, BDD100K, Mapillary: a trained decoder on the frozen encoder.
 
 Paper: SoMA (Yun et al., CVPR 2025) and the baselines of its tables: frozen encoder.
 Command: mim train mmseg_dg dg_frozen_dinov2_large_gta.py

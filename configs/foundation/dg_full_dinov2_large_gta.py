@@ -1,9 +1,9 @@
-"""Domain generalization with DINOv2-L, GTA -> unseen Cityscapes, BDD100K and Mapillary: every weight trained.
+"""Domain generalization with DINOv2-L, GTA -> Cityscapes, BDD100K, Mapillary: every weight trained.
 
 Paper: SoMA (Yun et al., CVPR 2025) and the baselines of its tables: full finetuning.
 Command: mim train mmseg_dg dg_full_dinov2_large_gta.py
 Paper's resources: one GPU, batch 4 source images, crop 512, 40 000 iterations; seeds 0, 1, 2 (ours).
-Paper's score: about 61 mIoU, mean of Cityscapes, BDD100K, Mapillary, with Mask2Former (Rein, issue 45);
+Paper's score: 61 mIoU, approximately, mean of Cityscapes, BDD100K, Mapillary, with Mask2Former (Rein, issue 45);
     the checkpoint with the best mean **on the targets** (docs/behavior/mic.md#domain-generalization).
 Status here: not yet run at full scale.
 """

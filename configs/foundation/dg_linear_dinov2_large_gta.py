@@ -1,4 +1,4 @@
-"""Domain generalization with DINOv2-L, GTA -> unseen Cityscapes, BDD100K and Mapillary: a linear probe.
+"""Domain generalization with DINOv2-L, GTA -> Cityscapes, BDD100K, Mapillary: a linear probe.
 
 Paper: SoMA (Yun et al., CVPR 2025) and the baselines of its tables: its own head: no row of the papers' tables.
 Command: mim train mmseg_dg dg_linear_dinov2_large_gta.py

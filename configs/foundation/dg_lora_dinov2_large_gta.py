@@ -1,5 +1,4 @@
-"""Domain generalization with DINOv2-L, GTA -> unseen Cityscapes, BDD100K and Mapillary: adapters on the minor
-singular directions.
+"""Domain generalization with DINOv2-L, GTA -> Cityscapes, BDD100K, Mapillary: adapters on minor singular directions.
 
 Paper: SoMA (Yun et al., CVPR 2025) and the baselines of its tables: SoMA.
 Command: mim train mmseg_dg dg_lora_dinov2_large_gta.py

@@ -1,5 +1,8 @@
 """How much memory a training step takes: two small ones are run and extended to the size that is
-meant."""
+meant.
+
+Shapes: C channels of an image.
+"""
 import gc
 from collections.abc import Callable
 from functools import partial
@@ -13,6 +16,7 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 
 from mmseg_dg.methods.step import StepContext
+from mmseg_dg.models.backbones.encoder_interfaces import image_channels
 from mmseg_dg.registry import HOOKS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 from mmseg_dg.weights.files import without_pretrained
 
@@ -128,17 +132,17 @@ def _iterate(cfg: Config, device: str, size: int) -> None:
 
 
 def _batch(model: Any, size: int) -> dict[str, dict]:
-    """A batch of two random images per stream, (3, size, size) uint8, with labels in blocks of
-    16 pixels, in the form that the data preprocessor takes.
+    """A batch of two random images per stream, (C, size, size) uint8 with the C channels that the
+    encoder reads, with labels in blocks of 16 pixels, in the form that the data preprocessor takes.
     """
     from mmseg.structures import SegDataSample
     generator, batch = torch.Generator().manual_seed(0), {}
+    shape = (image_channels(model.student.backbone), size, size)
     # ``streams``: names of the method's streams; ``labeled_streams``: those that must have labels
     for stream in model.streams:
         images, samples = [], []
         for _ in range(2):
-            images.append(
-                torch.randint(0, 256, (3, size, size), generator=generator, dtype=torch.uint8))
+            images.append(torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8))
             blocks = torch.randint(0, model.student.num_classes, (1, size // 16, size // 16),
                                    generator=generator)
             # (1, size / 16, size / 16) -> (1, size, size)

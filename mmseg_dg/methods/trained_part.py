@@ -4,8 +4,7 @@ import copy
 import json
 import os
 from collections.abc import Iterator, MutableMapping
-from functools import lru_cache
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 import torch
 from mmengine.logging import print_log
@@ -13,18 +12,32 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from mmseg_dg.utils.checkpoint_reader import CheckpointError
-from mmseg_dg.utils.frozen import encoders_in
+from mmseg_dg.utils.frozen import RECORD, encoders_in
+from mmseg_dg.utils.modules import child
 from mmseg_dg.weights.files import sha256_of
 from mmseg_dg.weights.shipped import PREFIX, shipped_file
 
-#: Entry of a state dict that says which file the left-out tensors are in: bytes of JSON, uint8.
-RECORD = 'frozen_file'
 #: What a checkpoint may hold: everything, or all but the frozen part of encoders.
 SAVE = ('whole', 'trained')
 
 
+class _Frozen(NamedTuple):
+    """An encoder of which not all is trained.
+
+    Attributes:
+        places: Beginnings of the names under which a method's state dict has it: its own first
+            (``student.backbone``), then those of its averages.
+        encoder: The module.
+        names: Its tensors that training never changes.
+    """
+    places: list[str]
+    encoder: Any
+    names: set[str]
+
+
 def check_recordable(method: BaseModel) -> None:
-    """Refuse ``save='trained'`` where it cannot work, before iteration 0.
+    """Refuse ``save='trained'`` where it cannot work, before iteration 0, and note the SHA-256 of
+    the files that were read, which checkpoints record.
 
     Raises:
         ValueError: No encoder is frozen, a frozen one has no weight file to come back from, or
@@ -35,7 +48,8 @@ def check_recordable(method: BaseModel) -> None:
         raise ValueError(
             "save='trained' leaves a frozen encoder out of checkpoints, but no encoder is frozen: "
             "set trainable='none' or 'adapters' of the encoder, or save='whole'")
-    for path, encoder in frozen:
+    for places, encoder, names in frozen:
+        path = _shown(places[0])
         if _file_of(encoder) is None:
             raise ValueError(
                 f"save='trained': the frozen encoder {path} ({type(encoder).__name__}) started "
@@ -46,23 +60,23 @@ def check_recordable(method: BaseModel) -> None:
         fresh = copy.deepcopy(encoder)
         _read(fresh, file, prefix)
         now, in_file = encoder.state_dict(), fresh.state_dict()
-        differing = [
-            name for name in encoder.frozen_names() if not torch.equal(now[name], in_file[name])
-        ]
+        differing = [name for name in sorted(names) if not torch.equal(now[name], in_file[name])]
         if differing:
             raise ValueError(
                 f"save='trained': {len(differing)} frozen tensors of {path} ({differing[0]}, ...) "
                 f'are not those of {file}, the file of its init_cfg: load_from has filled them, '
                 "and a checkpoint without them could not be read again. Use save='whole', or give "
                 "the encoder's init_cfg the file with these values")
+        _record_of(encoder)
 
 
 def leave_frozen_out(method: BaseModel, state: MutableMapping[str, Tensor]) -> int:
-    """Take the tensors of frozen encoders out of a method's state dict, of the student and of its
-    averages.
+    """Take the tensors of frozen encoders out of a method's state dict: of the student, of its
+    averages, and of a projected feature distance.
 
     Args:
-        method: The method; the weight file of a frozen encoder is that of its ``init_cfg``.
+        method: The method; the weight file of a frozen encoder is that of its ``init_cfg``, which
+            is not read again after :func:`check_recordable`.
         state: Tensors of any shape by name; changed in place. A record of the file (path, prefix,
             SHA-256) is added per encoder.
 
@@ -70,22 +84,18 @@ def leave_frozen_out(method: BaseModel, state: MutableMapping[str, Tensor]) -> i
         How many tensors were left out.
     """
     count = 0
-    for path, encoder in _frozen_encoders(method):
-        file, prefix = _known_file_of(encoder)
-        for name in encoder.frozen_names():
+    for places, encoder, names in _frozen_encoders(method):
+        for name in names:
             # an average may hold other values than the student's: those stay in the checkpoint
             # (the student comes first among the places; its own value is held here)
-            of_student = state.get(f'student.{path}.{name}')
-            for place in _places(method):
-                key = f'{place}.{path}.{name}'
-                if key in state and of_student is not None and torch.equal(state[key], of_student):
+            own = state.get(f'{places[0]}.{name}')
+            for key in (f'{place}.{name}' for place in places):
+                if key in state and own is not None and torch.equal(state[key], own):
                     del state[key]
                     count += 1
-        on_disk = _on_disk(file)
-        record = dict(file=file, prefix=prefix, sha256=_hash(on_disk, os.path.getmtime(on_disk)))
         # as a tensor, since a state dict holds nothing else: the JSON's bytes, uint8 (n,)
-        state[f'student.{path}.{RECORD}'] = torch.tensor(list(json.dumps(record).encode()),
-                                                         dtype=torch.uint8)
+        text = json.dumps(_record_of(encoder))
+        state[f'{places[0]}.{RECORD}'] = torch.tensor(list(text.encode()), dtype=torch.uint8)
     return count
 
 
@@ -100,21 +110,23 @@ def restore_frozen(method: BaseModel, state: MutableMapping[str, Tensor]) -> Non
         CheckpointError: The file is not there, or is another one; the message has its name and
             SHA-256.
     """
+    frozen = {one.places[0]: one for one in _frozen_encoders(method)}
     for key in [key for key in state if key.endswith(f'.{RECORD}')]:
-        # uint8 tensor of JSON under student.<path of the encoder>.<RECORD>, see leave_frozen_out
+        # uint8 tensor of JSON under <place of the encoder>.<RECORD>, see leave_frozen_out
         record = json.loads(bytes(state.pop(key).tolist()))
-        path = key[len('student.'):-len(f'.{RECORD}')]
-        encoder = encoders_in(method.student).get(path)
-        if encoder is None or encoder.trainable == 'all':
+        place = key[:-len(f'.{RECORD}')]
+        path = _shown(place)
+        if place not in frozen:
             raise CheckpointError(
                 f'this checkpoint was written with a frozen encoder {path}, which the config has '
                 'not: give the config it was trained with')
+        places, encoder, names = frozen[place]
         file = _find(path, record, _file_of(encoder))
         _read(encoder, file, record['prefix'])
         values, expected = encoder.state_dict(), set(method.state_dict())
-        for place in _places(method):
-            for name in encoder.frozen_names():
-                key_of_place = f'{place}.{path}.{name}'
+        for place in places:
+            for name in names:
+                key_of_place = f'{place}.{name}'
                 if key_of_place in expected and key_of_place not in state:
                     state[key_of_place] = values[name]
         print_log(
@@ -175,19 +187,25 @@ def _read(encoder: Any, file: str, prefix: Optional[str]) -> None:
             encoder.init_cfg = own_init_cfg
 
 
-def _frozen_encoders(method: BaseModel) -> Iterator[tuple[str, Any]]:
-    """``(path within the student, encoder)`` of each encoder of which not all is trained: its
-    ``trainable`` is ``'none'`` or ``'adapters'`` (:mod:`mmseg_dg.utils.frozen`).
+def _frozen_encoders(method: Any) -> Iterator[_Frozen]:
+    """Each encoder of the student of which not all is trained, ``trainable='none'`` or
+    ``'adapters'`` (:mod:`mmseg_dg.utils.frozen`), and that of a projected feature distance, which
+    is never trained, if it has a file.
     """
-    return ((path, encoder) for path, encoder in encoders_in(method.student).items()
-            if encoder.trainable != 'all')
+    networks = ['student', *(f'{name}.module' for name in method.ema_pairs())]
+    for path, encoder in encoders_in(method.student).items():
+        if encoder.trainable != 'all':
+            yield _Frozen([f'{network}.{path}' for network in networks], encoder,
+                          encoder.frozen_names())
+    distance = child(method, 'projected_distance')
+    for path, encoder in encoders_in(distance).items() if distance is not None else ():
+        if _file_of(encoder) is not None:
+            yield _Frozen([f'projected_distance.{path}'], encoder, set(encoder.state_dict()))
 
 
-def _places(method: Any) -> list[str]:
-    """Beginnings of the names under which a method's state dict has the network: that of the
-    student, then those of its averages.
-    """
-    return ['student', *(f'{name}.module' for name in method.ema_pairs())]
+def _shown(place: str) -> str:
+    """An encoder's place in a method as messages have it: within the network, if it is there."""
+    return place.removeprefix('student.')
 
 
 def _file_of(encoder: nn.Module) -> Optional[tuple[str, Optional[str]]]:
@@ -206,14 +224,18 @@ def _known_file_of(encoder: nn.Module) -> tuple[str, Optional[str]]:
     return found
 
 
+def _record_of(encoder: Any) -> dict:
+    """What a checkpoint says of an encoder's weight file: ``file``, ``prefix`` and ``sha256``.
+
+    Made once and kept at the encoder: the file may be exchanged, moved or deleted while a run goes
+    on, and the frozen tensors are those of the file that was read.
+    """
+    if encoder.frozen_file is None:
+        file, prefix = _known_file_of(encoder)
+        encoder.frozen_file = dict(file=file, prefix=prefix, sha256=sha256_of(_on_disk(file)))
+    return encoder.frozen_file
+
+
 def _on_disk(file: str) -> str:
     """The path of a weight file, which may be one of the package (``mmseg_dg://NAME``)."""
     return str(shipped_file(file)) if file.startswith(PREFIX) else file
-
-
-@lru_cache(maxsize=8)
-def _hash(file: str, _changed: float) -> str:
-    """SHA-256 of a file, from the cache if it was asked for before with the same time of change
-    ``_changed``: a checkpoint is written often, the file never.
-    """
-    return sha256_of(file)

@@ -88,23 +88,24 @@ class UniMatch(FixMatch):
         return PassResult({'feature.loss_ce': loss * self.feature_weight})
 
 
-def decoder_levels(head: BaseDecodeHead, count: int) -> set[int]:
-    """Positions of the encoder's maps that a decode head reads: its ``in_index``, and c1 of a
-    DeepLabV3+ head.
+def decoder_levels(head: BaseDecodeHead, count: int) -> list[int]:
+    """Positions of the encoder's maps that a decode head reads: c1 of a DeepLabV3+ head, and its
+    ``in_index``.
 
     Args:
         head: mmseg's ``BaseDecodeHead``.
         count: Number of maps the encoder gives; a negative ``in_index`` counts from their end.
 
     Returns:
-        0-based positions.
+        0-based positions without repetition; c1 first, then in the order of the numbers of
+        ``in_index``, negative ones first.
     """
     index = head.in_index
-    levels = {i % count for i in (index if isinstance(index, (list, tuple)) else [index])}
+    levels = [i % count for i in sorted(index if isinstance(index, (list, tuple)) else [index])]
     # mmseg's DeepLabV3+ takes the first map besides in_index
     if child(head, 'c1_bottleneck') is not None:
-        levels.add(0)
-    return levels
+        levels.insert(0, 0)
+    return list(dict.fromkeys(levels))
 
 
 def drop_channels(features: Tensor, probability: float) -> Tensor:

@@ -131,7 +131,7 @@ class UniMatchV2(FixMatch):
         """
         if draws.dropout is None:
             return features
-        levels = sorted(decoder_levels(self.student.decode_head, len(features)))
+        levels = decoder_levels(self.student.decode_head, len(features))
         widths = [features[i].shape[1] for i in levels]
         drawn = [m.shape[1] for m in draws.dropout.channels]  # one mask of channels per level
         if widths != drawn:
@@ -145,7 +145,8 @@ class UniMatchV2(FixMatch):
 
 
 def decoder_widths(head: dict) -> tuple[int, ...]:
-    """Numbers of channels of the encoder's maps that a decode head reads, in the encoder's order.
+    """Numbers of channels of the encoder's maps that a decode head reads, in the order of
+    :func:`mmseg_dg.methods.unimatch.decoder_levels`.
 
     Args:
         head: Config of the head: ``in_channels`` (one number for all maps, or a list) and

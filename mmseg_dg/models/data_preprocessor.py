@@ -74,7 +74,7 @@ class MultiStreamDataPreprocessor(_AnyChannels):
             no transfer from a GPU.
         """
         if 'inputs' in data:
-            check_channels('the images', self, data['inputs'])
+            check_channels('images', self, data['inputs'])
             return super().forward(data, training)
         return {name: self._one_stream(name, batch, training) for name, batch in data.items()}
 
@@ -90,7 +90,7 @@ class MultiStreamDataPreprocessor(_AnyChannels):
         if isinstance(batch['inputs'][0], EncodedImages):
             return dict(inputs=EncodedImages.join(batch['inputs']).to(self.device, torch.float32),
                         data_samples=self.cast_data(batch['data_samples']))
-        check_channels(f'stream "{name}"', self.streams.get(name, self), batch['inputs'])
+        check_channels(f'images of stream "{name}"', self.streams.get(name, self), batch['inputs'])
         forward = self.streams[name] if name in self.streams else super().forward
         # kept before ``forward`` moves the samples to the device, (1, H, W) each
         labels = [
@@ -114,7 +114,8 @@ class MultiStreamDataPreprocessor(_AnyChannels):
 
 
 def check_channels(what: str, preprocessor: SegDataPreProcessor, inputs: Any) -> None:
-    """Refuse images that do not have the channels the normalization is for.
+    """Refuse images that do not have the channels the normalization is for; a single mean or
+    standard deviation, which is for all channels, is repeated for each of them.
 
     Args:
         what: What the images are called in the message.
@@ -123,19 +124,22 @@ def check_channels(what: str, preprocessor: SegDataPreProcessor, inputs: Any) ->
             empty list) is not checked.
 
     Raises:
-        ValueError: Another number of channels than means, or an order of three channels for more of
-            them.
+        ValueError: Another number of channels than means or standard deviations, or an order of
+            three channels for more of them.
     """
     if len(inputs) == 0 or not isinstance(inputs[0], Tensor):
         return
     count, normalization = inputs[0].shape[0], normalization_of(preprocessor)
-    # a single mean is for all channels
-    if normalization is not None and normalization.mean.numel() not in (1, count):
-        raise ValueError(
-            f'{what} have {count} channels, but data_preprocessor.mean has '
-            f'{normalization.mean.numel()} values: give one mean and std per channel, in the order '
-            'of the file (tools/analysis_tools/channel_statistics.py computes them), '
-            'and in_channels of the encoder')
+    for name, values in normalization._asdict().items() if normalization is not None else ():
+        if values.numel() not in (1, count):
+            raise ValueError(
+                f'{what} have {count} channels, but data_preprocessor.{name} has '
+                f'{values.numel()} values: give one mean and std per channel, in the order '
+                'of the file (tools/analysis_tools/channel_statistics.py computes them), '
+                'and in_channels of the encoder')
+        if values.numel() < count:
+            # jitters and other augmentations undo the normalization channel by channel
+            setattr(preprocessor, name, values.expand(count, 1, 1).clone())
     if preprocessor.channel_conversion and count > 3:
         raise ValueError(f'{what} have {count} channels: bgr_to_rgb (rgb_to_bgr) of the '
                          'data_preprocessor swaps three and would do nothing here; set it to '

@@ -4,6 +4,10 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import nn
 
+#: Last part of the name of a checkpoint's entry that says which file a frozen encoder's tensors are
+#: in: bytes of JSON, uint8.
+RECORD = 'frozen_file'
+
 
 @runtime_checkable
 class KnowsFrozen(Protocol):

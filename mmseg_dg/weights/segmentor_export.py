@@ -14,6 +14,7 @@ from torch import nn
 from mmseg_dg.registry import MODELS, TRANSFORMS
 from mmseg_dg.utils.config_files import read_config_file
 from mmseg_dg.utils.finite_state import refuse_nonfinite
+from mmseg_dg.utils.frozen import RECORD
 from mmseg_dg.utils.loaders import loaders_by_name
 from mmseg_dg.utils.modules import HasNetworks
 
@@ -105,7 +106,8 @@ def load_network(cfg: Config, checkpoint: Union[str, Path],
     """One network of a method with the weights of a checkpoint, its adapters merged.
 
     Args:
-        cfg: Of the run; pretrained files that it names are not needed, nor looked for.
+        cfg: Of the run; pretrained files that it names are not needed, nor looked for, but for that
+            of a frozen encoder which the checkpoint leaves out (``save='trained'``).
         checkpoint: As :func:`export_segmentor`, or ``mmseg_dg://NAME``.
         network: As :func:`export_segmentor`.
 
@@ -113,15 +115,24 @@ def load_network(cfg: Config, checkpoint: Union[str, Path],
         The network's name, the network, and the ``meta`` of the checkpoint.
 
     Raises:
+        CheckpointError: That file is not there, or is another one.
         ValueError: An unknown network, numbers that are not finite, or a checkpoint that does not
             hold the network.
     """
     init_default_scope(cfg.get('default_scope', 'mmseg_dg'))
-    method = MODELS.build(without_pretrained(cfg.model))
     content = CheckpointLoader.load_checkpoint(str(checkpoint), map_location='cpu')
     refuse_nonfinite(content, str(checkpoint))
+    # or a plain state dict; without the records of encoders that only training needs
+    state = {
+        key: value
+        for key, value in content.get('state_dict', content).items()
+        if not key.endswith(f'.{RECORD}') or key.startswith('student.')
+    }
+    left_out = any(key.endswith(f'.{RECORD}') for key in state)
+    # building reads no file; the init_cfg of a left-out encoder says where to look for it
+    method = MODELS.build(copy.deepcopy(cfg.model) if left_out else without_pretrained(cfg.model))
     name = network or (method.evaluate if isinstance(method, HasNetworks) else 'student')
-    module = _fill(method, content.get('state_dict', content), name)  # or a plain state dict
+    module = _fill(method, state, name)
     merge_adapters(module)
     return name, module, dict(content.get('meta') or {})
 
@@ -135,7 +146,7 @@ def _beside(checkpoint: Path) -> Path:
     return found[0]
 
 
-def _fill(method: BaseModel, state: Mapping, name: str) -> nn.Module:
+def _fill(method: BaseModel, state: dict, name: str) -> nn.Module:
     """Load a state dict into the method and return its network ``name``.
 
     Args:
@@ -149,7 +160,7 @@ def _fill(method: BaseModel, state: Mapping, name: str) -> nn.Module:
     # names missing in the method are compared with the tensors of the network by identity: the
     # network's own names differ (no ``student.``), and a tensor may belong to several networks
     tensors = {key: id(value) for key, value in method.state_dict(keep_vars=True).items()}
-    missing = set(method.load_state_dict(dict(state), strict=False).missing_keys)
+    missing = set(method.load_state_dict(state, strict=False).missing_keys)
     # a plain segmentor, no method of this package, is its own network
     networks = method.networks() if isinstance(method, HasNetworks) else {'student': method}
     if name not in networks:
@@ -212,7 +223,8 @@ def inference_config(cfg: Config) -> tuple[Config, tuple[str, ...]]:
     lacks).
 
     The pipeline is that of the first test domain whose steps are all stock, without those that read
-    labels; plain loading if there is none.
+    labels. If there is none: plain loading, or where images are loaded as mmseg cannot (stacks,
+    more than 8 bits), this package's loading step with the stock ones after it.
     """
     network = without_pretrained(_network(cfg.model))
     # replaced below by mmseg's preprocessor with the method's mean and std
@@ -226,8 +238,13 @@ def inference_config(cfg: Config) -> tuple[Config, tuple[str, ...]]:
     }
     if network.get('backbone'):
         network.backbone = {k: v for k, v in network.backbone.items() if k not in _TRAINING}
-    network.data_preprocessor = dict(preprocessor, type='SegDataPreProcessor')
-    ours = {kind for kind in _types(network) if is_ours(kind, MODELS)}
+    # mmseg's takes one mean or three
+    stock = len(preprocessor.get('mean') or ()) in (0, 1, 3)
+    kind = 'SegDataPreProcessor' if stock else 'MultiStreamDataPreprocessor'
+    network.data_preprocessor = dict(preprocessor, type=kind)
+    pipeline = _pipeline(cfg)
+    ours = {step['type'] for step in pipeline if _needs_us(step)}
+    ours |= {kind for kind in _types(network) if is_ours(kind, MODELS)}
     if network.get('backbone',
                    {}).get('type') == 'MobileNetV2' and 'in_channels' in network.backbone:
         ours.add('MobileNetV2')  # mmseg's reads three channels
@@ -236,7 +253,7 @@ def inference_config(cfg: Config) -> tuple[Config, tuple[str, ...]]:
     foreign = ['mmpretrain.models'] if any(
         kind.startswith('mmpretrain.') for kind in _types(network)) else []
     result = dict(default_scope='mmseg_dg' if own_parts else 'mmseg', model=network,
-                  test_pipeline=_pipeline(cfg))
+                  test_pipeline=pipeline)
     imports = (['mmseg_dg'] if own_parts else []) + foreign
     if imports:
         result['custom_imports'] = dict(imports=imports, allow_failed_imports=False)
@@ -254,8 +271,12 @@ def _network(model: ConfigDict) -> ConfigDict:
 
 def _pipeline(cfg: Config) -> list:
     """Steps of the first test domain's pipeline that stock MMSegmentation has, without those that
-    read labels; plain loading where there is no such pipeline.
+    read labels.
+
+    Where there is no such pipeline: of the first one that loads images as stock MMSegmentation
+    cannot, the loading step and the stock ones; else plain loading.
     """
+    own_loading: list = []
     for loader in loaders_by_name(cfg.get('test_dataloader')).values():
         steps = [
             step for step in loader['dataset'].get('pipeline', ())
@@ -267,7 +288,13 @@ def _pipeline(cfg: Config) -> list:
                 key: value
                 for key, value in step.items() if key not in ('bit_depth', 'max_pixels')
             } for step in steps]
-    return [dict(type='LoadImageFromFile'), dict(type='PackSegInputs')]
+        kept = [
+            dict(step) for step in steps
+            if step['type'].startswith('LoadImage') or not _needs_us(step)
+        ]
+        if any(_needs_us(step) for step in kept):
+            own_loading = own_loading or kept
+    return own_loading or [dict(type='LoadImageFromFile'), dict(type='PackSegInputs')]
 
 
 def _needs_us(step: Mapping) -> bool:

@@ -18,7 +18,7 @@ from test_configs.shrink import _shrink_network
 
 import mmseg_dg
 from mmseg_dg.apis import load_model, predict
-from mmseg_dg.apis.export import check, export_network, licenses, metadata, writers
+from mmseg_dg.apis.export import _input_text, check, export_network, licenses, metadata, writers
 from mmseg_dg.apis.export.graph import AdaptivePool, InferenceGraph
 from mmseg_dg.registry import MODELS
 from mmseg_dg.utils.work_dir import lying_in
@@ -126,6 +126,24 @@ def test_every_network_comes_back_from_its_weights(tmp_path, name):
                     str(done.path.with_suffix('.py')), str(done.path), device='cpu')
             scale = max(1., float(expected.abs().max()))
             assert float((again.encode_decode(images, metas) - expected).abs().max()) <= 1e-4 * scale, (to, name)
+
+
+@pytest.mark.parametrize('normalize', [False, True])
+def test_a_graph_of_more_channels(normalize):
+    network = MODELS.build(dict(
+        type='EncoderDecoder', decode_head=dict(type='TokenLinearHead', in_channels=8, num_classes=3),
+        backbone=dict(type='PlainViT', arch=dict(embed_dims=8, num_layers=1, num_heads=2), pos_grid=2,
+                      out_indices=[-1], in_channels=5))).eval()
+    before, mean, std = copy.deepcopy(network), [1., 2., 3., 4., 5.], [2., 3., 4., 5., 6.]
+    graph = InferenceGraph(network, *((mean, std) if normalize else ()), bgr_to_rgb=False)
+    images = graph.example(28, 42)
+    assert images.shape == ((2, 28, 42, 5) if normalize else (2, 5, 28, 42))
+    plain = ((images - torch.tensor(mean)) / torch.tensor(std)).permute(0, 3, 1, 2) if normalize else images
+    torch.testing.assert_close(graph(images), check.reference_logits(before, plain))
+    assert _input_text(graph) == ('images uint8 (B, H, W, 5), channels in the order of the file' if normalize else
+                                  'images float32 (B, 5, H, W), normalized')
+    run = check.unguarded(writers.traced(graph))
+    assert check.compare(run, graph, before).holds
 
 
 def test_adaptive_pooling_of_any_size():

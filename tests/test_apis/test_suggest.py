@@ -9,7 +9,7 @@ from mmengine.logging import MMLogger
 
 import mmseg_dg
 from mmseg_dg.apis.fingerprint import GIB, fingerprint
-from mmseg_dg.apis.memory import measure, peak
+from mmseg_dg.apis.memory import _batch, measure, peak
 from mmseg_dg.registry import MODELS
 from test_apis.test_own_data import plant
 
@@ -125,6 +125,17 @@ def test_the_memory_probe_logs_nothing(monkeypatch):
     level = logger.level
     assert measure(None, 'cpu').bytes((64, 64), 2) == 8
     assert spoken == [False, False] and logger.level == level
+
+
+@pytest.mark.parametrize('channels', [3, 5])
+def test_the_probe_has_as_many_channels_as_the_encoder_reads(channels):
+    network = dict(type='EncoderDecoder', decode_head=dict(type='TokenLinearHead', in_channels=8, num_classes=3),
+                   backbone=dict(type='PlainViT', arch=dict(embed_dims=8, num_layers=1, num_heads=2), pos_grid=2,
+                                 out_indices=[-1], in_channels=channels))
+    model = MODELS.build(dict(type='Supervised', network=network, data_preprocessor=dict(
+        type='MultiStreamDataPreprocessor', mean=[1.] * channels, std=[1.] * channels)))
+    batch = model.data_preprocessor(_batch(model, 32), True)
+    assert batch['source']['inputs'].shape == (2, channels, 32, 32)
 
 
 @pytest.mark.ci

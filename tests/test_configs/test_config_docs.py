@@ -1,4 +1,5 @@
 """tools/dev/config_docs.py: tables are those of docstrings and rows, and a stale or incomplete page is named."""
+import ast
 import shutil
 import subprocess
 import sys
@@ -32,6 +33,13 @@ def run(root, *words):
 def test_the_pages_of_the_package_are_up_to_date():
     done = run(ROOT, '--check')
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_titles_are_one_line():
+    """The tables have the first line of a docstring: a sentence that goes on would be cut there."""
+    files = [file for file in CONFIGS.glob('*/*.py') if file.parent.name != '_base_']
+    titles = {file.stem: ast.get_docstring(ast.parse(file.read_text(encoding='utf-8'))) for file in files}
+    assert len(titles) > 50 and [stem for stem, text in titles.items() if not text.split('\n')[0].endswith('.')] == []
 
 
 def test_stale_pages_are_named_and_written(copy):

@@ -127,3 +127,17 @@ def test_preprocessor_wants_one_mean_per_channel():
         MultiStreamDataPreprocessor(**four, bgr_to_rgb=True)(images)
     out = MultiStreamDataPreprocessor(**four)(images)['source']['inputs']
     assert out[0, :, 0, 0].tolist() == [-1., -2., -3., -2.]
+
+
+@pytest.mark.parametrize('single', [False, True])
+def test_one_mean_for_all_channels(single):
+    """It is repeated, since a jitter undoes the normalization channel by channel."""
+    preprocessor = MultiStreamDataPreprocessor(mean=[4.], std=[2.])
+    batch = dict(inputs=[torch.full((5, 8, 8), 6, dtype=torch.uint8)], data_samples=[])
+    out = preprocessor(batch) if single else preprocessor(dict(source=batch))['source']
+    assert out['inputs'].unique().tolist() == [1.]
+    assert preprocessor.mean.flatten().tolist() == [4.] * 5 and preprocessor.std.shape == (5, 1, 1)
+    back = denormalize(out['inputs'], preprocessor.mean, preprocessor.std)
+    assert torch.allclose(back * 255, torch.full((1, 5, 8, 8), 6.))
+    with pytest.raises(ValueError, match='images have 5 channels, but data_preprocessor.std has 2 values'):
+        MultiStreamDataPreprocessor(mean=[1.] * 5, std=[1.] * 2)(batch)

@@ -164,7 +164,7 @@ def test_unimatch_is_the_formula_of_the_specification(kind, levels):
     threshold = 0.4
     method.threshold = threshold
     net = copy.deepcopy(method.student)
-    assert decoder_levels(method.student.decode_head, 4) == levels
+    assert set(decoder_levels(method.student.decode_head, 4)) == levels
     values, state = run_passes(method, batch, DRAWS)
     total, parts, mask = plain_unimatch(net, batch, threshold, levels)
     assert 0.05 < float(mask.float().mean()) < 0.9, 'the threshold must decide something here'

@@ -94,6 +94,56 @@ def test_the_file_is_named_when_it_is_not_there_or_another(file, tmp_path, monke
         MODELS.build(config(tmp_path / 'elsewhere.pth')).load_state_dict(dict(state))
 
 
+def test_the_file_that_was_read_is_recorded(file):
+    """Another file in its place, or none, while the run goes on: checkpoints name the one that was read."""
+    method, digest, content = trained(file, trainable='none'), sha256_of(file), file.read_bytes()
+    check_recordable(method)
+    other = torch.load(file)
+    other['norm.bias'] += 1
+    torch.save(other, file)
+    states = []
+    for _ in range(2):
+        states.append(dict(method.state_dict()))
+        leave_frozen_out(method, states[-1])
+        file.unlink(missing_ok=True)
+    records = [json.loads(bytes(state[f'student.backbone.{RECORD}'].tolist())) for state in states]
+    assert [record['sha256'] for record in records] == [digest] * 2
+    torch.save(other, file)
+    with pytest.raises(CheckpointError, match=f'SHA-256 {digest}; .*another file'):
+        MODELS.build(config(file, trainable='none')).load_state_dict(dict(states[0]))
+    file.write_bytes(content)
+    back = MODELS.build(config(file, trainable='none'))
+    back.load_state_dict(states[1])
+    assert torch.equal(back.student.backbone.norm.bias, method.student.backbone.norm.bias)
+
+
+def test_the_encoder_of_a_projected_distance_is_left_out_too(file, tmp_path):
+    """VFM-UDA++: the student is tuned, the encoder it is compared with is frozen."""
+    (tmp_path / 'reference.pth').write_bytes(file.read_bytes())
+    cfg = config(file)
+    encoder = copy.deepcopy(cfg['network']['backbone'])
+    encoder['init_cfg']['checkpoint'] = str(tmp_path / 'reference.pth')
+    cfg['feature_distance'] = dict(type='ProjectedFeatureDistance', encoder=encoder, in_channels=8, out_channels=8)
+    method = MODELS.build(cfg)
+    method.init_weights()
+    check_recordable(method)
+    whole, state = copy.deepcopy(dict(method.state_dict())), dict(method.state_dict())
+    names = method.projected_distance.encoder.state_dict()
+    assert leave_frozen_out(method, state) == len(names)
+    assert not any(f'projected_distance.encoder.{name}' in state for name in names)
+    assert 'student.backbone.norm.bias' in state and 'projected_distance.projection.0.weight' in state
+    other = MODELS.build(cfg)
+    other.load_state_dict(dict(state))
+    assert all(torch.equal(value, whole[key]) for key, value in other.state_dict().items())
+    (tmp_path / 'reference.pth').unlink()
+    with pytest.raises(CheckpointError, match='projected_distance.encoder is in .*reference.pth'):
+        MODELS.build(cfg).load_state_dict(dict(state))
+    torch.save(dict(state_dict=state, meta={}), tmp_path / 'iter_1.pth')
+    run = Config(dict(default_scope='mmseg_dg', model=cfg))
+    export = export_segmentor(tmp_path / 'iter_1.pth', tmp_path / 'out.pth', run)  # no network has that encoder
+    assert export.tensors == len(method.student.state_dict())
+
+
 def test_refused_before_training(file):
     with pytest.raises(ValueError, match="no encoder is frozen: set trainable='none'"):
         check_recordable(MODELS.build(config(file)))
@@ -127,6 +177,21 @@ def test_exported_from_the_trained_part_with_merged_adapters(file, tmp_path):
     x = torch.randn(1, 3, 28, 42)
     expected = method.student.decode_head(method.student.extract_feat(x))
     assert torch.allclose(plain.decode_head(plain.extract_feat(x)), expected, atol=1e-5)
+
+
+def test_export_looks_at_the_place_that_the_config_says(file, tmp_path):
+    method = trained(file, trainable='none')
+    state = dict(method.state_dict())
+    leave_frozen_out(method, state)
+    torch.save(dict(state_dict=state, meta={}), tmp_path / 'iter_1.pth')
+    file.rename(tmp_path / 'moved.pth')
+    cfg = Config(dict(default_scope='mmseg_dg', model=config(tmp_path / 'moved.pth', trainable='none')))
+    export = export_segmentor(tmp_path / 'iter_1.pth', tmp_path / 'out.pth', cfg, network='student')
+    written = torch.load(export.checkpoint)['state_dict']
+    assert torch.equal(written['backbone.norm.bias'], method.student.backbone.norm.bias)
+    cfg.model.network.backbone.init_cfg.checkpoint = str(file)
+    with pytest.raises(CheckpointError, match='which is not there'):
+        export_segmentor(tmp_path / 'iter_1.pth', tmp_path / 'out.pth', cfg)
 
 
 def test_weights_of_the_package_are_recorded_and_found(file):

@@ -1,6 +1,7 @@
 """UniMatch V2: the formulas of docs/behavior/unimatch_v2.md#one-step, computed a second time in plain torch."""
 import copy
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,9 +9,10 @@ import torch
 import torch.nn.functional as F
 
 from mmseg_dg.engine.optim import MergedParamGroups
-from mmseg_dg.methods import SemiDraws
+from mmseg_dg.methods import SemiDraws, UniMatchV2
 from mmseg_dg.methods.step import StepContext
 from mmseg_dg.methods.teacher import EMATeacher
+from mmseg_dg.methods.unimatch import decoder_levels
 from mmseg_dg.methods.unimatch_v2 import decoder_widths
 from mmseg_dg.ops import ComplementaryMasks, StrongView, draw_complementary_masks
 
@@ -191,6 +193,18 @@ def test_average_0996_with_its_ramp_by_hand():
 ])
 def test_widths_of_the_levels_a_decoder_reads(head, widths):
     assert decoder_widths(head) == widths
+
+
+def test_positive_and_negative_levels_side_by_side():
+    """Widths of the draws and levels that lose channels come in one order, whatever ``in_index`` counts from."""
+    head = SimpleNamespace(in_index=[0, -1], named_children=lambda: [])
+    features = [torch.ones(4, width, 2, 2) for width in (6, 3, 5, 8)]
+    widths = decoder_widths(dict(in_channels=[6, 8], in_index=[0, -1]))
+    assert [features[i].shape[1] for i in decoder_levels(head, 4)] == list(widths) == [8, 6]
+    masks = draw_complementary_masks(2, widths, np.random.RandomState(0), 1.)
+    method = SimpleNamespace(student=SimpleNamespace(decode_head=head))
+    found = UniMatchV2.perturbed(method, features, SemiDraws(views=VIEWS, boxes=BOXES, dropout=masks))
+    assert [bool((x == 1).all()) for x in found] == [False, True, True, False]
 
 
 def test_bad_input_is_named():

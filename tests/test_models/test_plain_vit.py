@@ -7,7 +7,12 @@ import torch
 import torch.nn.functional as F
 
 from mmseg_dg.models.backbones import PlainViT
-from mmseg_dg.models.backbones.token_sizes import interpolate_positions, resample_kernel, target_size
+from mmseg_dg.models.backbones.token_sizes import (
+    _free_size,
+    interpolate_positions,
+    resample_kernel,
+    target_size,
+)
 from mmseg_dg.weights.vit_names import layout_of, to_dinov2
 
 TINY = dict(embed_dims=32, num_layers=4, num_heads=4)
@@ -126,6 +131,22 @@ def test_positions_with_the_reference_offset(grid):
     ((1024, 1024), 'scale', (1120, 1120)), ((512, 256), 'scale', (560, 280))])
 def test_size_policies(size, resize, expected):
     assert target_size(size, 14, resize, 1.1, 'x') == expected
+
+
+@pytest.mark.parametrize('side, factor, expected', [(180, 0.7, 126), (840, 1.15, 966), (1024, 1.1, 1120)])
+def test_scaled_sides_are_those_of_an_exported_graph(side, factor, expected):
+    """The floor of whole numbers: as floats, 0.7 * 180 is less than 126, which is nine patches."""
+    assert target_size((side, side), 14, 'scale', factor, 'x') == (expected, expected)
+    assert _free_size((side, side), 14, 'scale', factor) == (expected, expected)
+
+
+def test_the_side_of_the_stored_positions_is_named(tmp_path):
+    torch.save(vit(pos_grid=2).state_dict(), tmp_path / 'two.pth')
+    init = dict(type='Pretrained', checkpoint=str(tmp_path / 'two.pth'))
+    with pytest.raises(ValueError, match='another side: set pos_grid=2 of the encoder'):
+        vit(pos_grid=3, init_cfg=init).init_weights()
+    with pytest.raises(ValueError, match='another size of this encoder'):
+        PlainViT(dict(TINY, embed_dims=16), pos_grid=2, init_cfg=init).init_weights()
 
 
 def test_forbidden_sizes_are_named():

@@ -47,6 +47,35 @@ def test_adapters_reach_eva_and_dinov3(name, caplog):
 
 
 @needs_timm
+def test_the_norm_behind_the_pooling_is_the_final_norm(tmp_path):
+    """EVA-02 pools before its norm, in ``fc_norm``; files have either name."""
+    name, x = 'eva02_tiny_patch14_224', torch.randn(1, 3, 56, 56)
+    encoder = TimmEncoder(name, timm_args=SMALL).eval()
+    plain = TimmEncoder(name, timm_args=SMALL, final_norm=False).eval()
+    plain.load_state_dict(encoder.state_dict())
+    with torch.no_grad():
+        for part in (encoder, plain):  # a norm that can be told from another
+            part.model.norm.weight.copy_(torch.linspace(0.5, 2, 32))
+    for normed, raw in zip(encoder(x), plain(x)):
+        expected = torch.nn.functional.layer_norm(raw.movedim(1, -1), (32, ), encoder.model.norm.weight,
+                                                  encoder.model.norm.bias, encoder.model.norm.eps).movedim(-1, 1)
+        assert torch.allclose(normed, expected, atol=1e-5) and not torch.allclose(normed, raw, atol=1e-2)
+    for key in ('norm', 'fc_norm'):
+        state = {k.removeprefix('model.').replace('norm.', f'{key}.') if k.startswith('model.norm.')
+                 else k.removeprefix('model.'): v for k, v in encoder.state_dict().items()}
+        assert f'{key}.weight' in state
+        torch.save(state, tmp_path / f'{key}.pth')
+        other = TimmEncoder(name, timm_args=SMALL, init_cfg=dict(
+            type='Pretrained', checkpoint=str(tmp_path / f'{key}.pth'))).eval()
+        other.init_weights()
+        assert torch.equal(other(x)[-1], encoder(x)[-1])
+    with pytest.raises(ValueError, match=r'another side: set timm_args=dict\(img_size=56\) of the encoder'):
+        TimmEncoder(name, timm_args=dict(SMALL, img_size=70), init_cfg=other.init_cfg).init_weights()
+    with pytest.raises(ValueError, match='has no final norm: set final_norm=False'):
+        TimmEncoder(name, timm_args=dict(SMALL, norm_layer=torch.nn.Identity))
+
+
+@needs_timm
 def test_refused():
     with pytest.raises(ValueError, match="no model 'vit_huge_patch3'; similar"):
         TimmEncoder('vit_huge_patch3')

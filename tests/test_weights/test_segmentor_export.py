@@ -4,7 +4,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from mmseg_dg.registry import MODELS
+from mmseg_dg.registry import MODELS, TRANSFORMS
 from mmseg_dg.weights.segmentor_export import export_segmentor
 
 STOCK = dict(
@@ -94,6 +94,36 @@ def test_own_parts_are_named(tmp_path):
     assert config.default_scope == 'mmseg_dg' and config.custom_imports.imports == ['mmseg_dg']
     images = torch.randn(1, 3, 32, 48)
     assert torch.equal(load_in_mmseg(export)(images), method(images))
+
+
+def test_images_of_more_channels_are_loaded_as_in_the_run(tmp_path):
+    """The written config reads stacks, whose step mmseg lacks, and names the package that has it."""
+    import cv2
+    import numpy as np
+    from mmseg.apis import inference_model
+    load, mean, std = dict(type='LoadImageStack', channels=4, bit_depth=12), [9., 8., 7., 6.], [5., 6., 7., 8.]
+    steps = [load, dict(type='Resize', scale=(32, 32)), *FRAMED[1:2], dict(type='LoadAnnotations'), PIPELINE[-1]]
+    cfg = Config(dict(
+        default_scope='mmseg_dg', custom_imports=dict(imports=['mmseg_dg']),
+        model=dict(type='Supervised', network=dict(OURS, backbone=dict(STOCK['backbone'], in_channels=4)),
+                   data_preprocessor=dict(PREPROCESSOR, mean=mean, std=std, bgr_to_rgb=False)),
+        test_dataloader=dict(one=dict(dataset=dict(type='BaseSegDataset', pipeline=steps)))))
+    method = MODELS.build(cfg.model).eval()
+    torch.save(dict(state_dict=method.state_dict(), meta={}), tmp_path / 'iter_8.pth')
+    export = export_segmentor(tmp_path / 'iter_8.pth', tmp_path / 'out.pth', cfg)
+    assert {'LoadImageStack', 'MultiStreamDataPreprocessor'} < set(export.own_parts)
+    written = Config.fromfile(export.config)
+    assert [step['type'] for step in written.test_pipeline] == ['LoadImageStack', 'Resize', 'PackSegInputs']
+    assert written.test_pipeline[0].bit_depth == 12
+    image = np.random.default_rng(0).integers(0, 4096, (32, 32, 4)).astype(np.uint16)
+    cv2.imwrite(str(tmp_path / 'stack.png'), image)
+    model = load_in_mmseg(export)
+    with DefaultScope.overwrite_default_scope('mmseg_dg'):
+        found = inference_model(model, str(tmp_path / 'stack.png')).seg_logits.data
+    seen = TRANSFORMS.build(load)(dict(img_path=str(tmp_path / 'stack.png')))['img']
+    x = ((torch.from_numpy(seen) - torch.tensor(mean)) / torch.tensor(std)).permute(2, 0, 1)[None]
+    expected = method.student.encode_decode(x, [dict(img_shape=(32, 32), ori_shape=(32, 32))])
+    torch.testing.assert_close(found[None], expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize('network, kind', [('student', 'DACS'), ('teacher', 'DACS'), ('student', 'Supervised')])

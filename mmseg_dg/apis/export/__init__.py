@@ -53,8 +53,8 @@ def export_network(config: Union[str, Path,
         name: The file is called ``NAME-<first 8 digits of its SHA-256>``; None: the config's name
             and the network's.
         network: ``student``, ``teacher``, ...; None: the one that the config evaluates.
-        normalize: Of a graph: it reads uint8 (B, H, W, 3) in BGR order, as OpenCV does, and
-            normalizes itself.
+        normalize: Of a graph: it reads uint8 (B, H, W, 3) in BGR order, as OpenCV does (more than
+            three channels: in the order of the file), and normalizes itself.
         argmax: Of a graph: it gives class ids, uint8 (B, H, W), instead of logits, float32 (B, K,
             H, W).
         plain: Of a graph of a mask diffusion network, which samples: write its plain classifier.
@@ -133,12 +133,10 @@ def _graph(to: str, stem: Path, cfg: Config, module: nn.Module, described: dict,
             'it out')
     to_rgb = norm.get('channel_order') != 'BGR'
     graph = InferenceGraph(module, norm.get('mean'), norm.get('std'), to_rgb, argmax, plain)
-    described.update(
-        input='images uint8 (B, H, W, 3), BGR'
-        if normalize else 'images float32 (B, 3, H, W), normalized',
-        output='classes uint8 (B, H, W)' if argmax else 'logits float32 (B, K, H, W)',
-        smallest=list(writers.smallest(graph)), multiple_of=writers.multiple_of(graph),
-        form='plain classifier' if plain else 'whole image')
+    described.update(input=_input_text(graph),
+                     output='classes uint8 (B, H, W)' if argmax else 'logits float32 (B, K, H, W)',
+                     smallest=list(writers.smallest(graph)), multiple_of=writers.multiple_of(graph),
+                     form='plain classifier' if plain else 'whole image')
     program = writers.traced(graph)
     if to == 'onnx':
         output = 'classes' if argmax else 'logits'
@@ -156,6 +154,14 @@ def _graph(to: str, stem: Path, cfg: Config, module: nn.Module, described: dict,
             '"test" has '
             'their size')
     return Exported(path, described, agreement, tuple(notes))
+
+
+def _input_text(graph: InferenceGraph) -> str:
+    """What a graph reads, in words."""
+    if not graph.normalizes:
+        return f'images float32 (B, {graph.channels}, H, W), normalized'
+    order = 'BGR' if graph.channels == 3 else 'channels in the order of the file'
+    return f'images uint8 (B, H, W, {graph.channels}), {order}'
 
 
 def _compared(to: str, path: Path, graph: InferenceGraph, before: nn.Module,

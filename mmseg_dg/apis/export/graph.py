@@ -4,7 +4,8 @@ write down.
 Training parts are left behind, Python's decisions that hang on a size are replaced by arithmetic on
 it, and the values stay those of the network's own prediction of whole images.
 
-Shapes: B images, K classes, C channels, H x W pixels.
+Shapes: B images, K classes, C channels, H x W pixels. Images have 3 channels, or as many as the
+encoder reads.
 """
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from mmengine.model import revert_sync_batchnorm
 from mmseg.models.segmentors import BaseSegmentor
 from torch import Tensor, nn
 
+from mmseg_dg.models.backbones.encoder_interfaces import image_channels
 from mmseg_dg.models.norm_per_scale import one_process
 from mmseg_dg.models.segmentors import (
     HRDAEncoderDecoder,
@@ -112,8 +114,8 @@ class InferenceGraph(nn.Module):
     Args:
         network: A segmentor; changed in place (:func:`without_training_parts`).
         mean, std: Of each channel as the network reads them, 0..255. Given, the input is an image
-            as OpenCV reads it: uint8 (B, H, W, 3), BGR. None: float32 (B, 3, H, W), normalized by
-            the caller.
+            as OpenCV reads it: uint8 (B, H, W, 3), BGR; more than three channels in the order of
+            the file. None: float32 (B, 3, H, W), normalized by the caller.
         bgr_to_rgb: Whether the network reads RGB.
         argmax: Give class ids uint8 (B, H, W) instead of logits float32 (B, K, H, W).
         plain: Write the plain form of a mask diffusion network.
@@ -134,17 +136,18 @@ class InferenceGraph(nn.Module):
                 f'argmax gives class ids of 8 bits: the network has {network.out_channels} '
                 'channels of '
                 'logits; leave argmax out')
+        self.channels = image_channels(network.backbone)
         self.body = whole_image_form(without_training_parts(network), plain)
         self.normalizes, self.bgr_to_rgb, self.argmax = mean is not None, bgr_to_rgb, argmax
         if mean is not None:
-            # (1, 3, 1, 1), against images (B, 3, H, W)
-            self.register_buffer('mean', torch.tensor(mean, dtype=torch.float32).view(1, 3, 1, 1))
-            # (1, 3, 1, 1)
-            self.register_buffer('std', torch.tensor(std, dtype=torch.float32).view(1, 3, 1, 1))
+            # (C,) -> (1, C, 1, 1), against images (B, C, H, W); a single value is for all channels
+            shaped = [torch.tensor(v, dtype=torch.float32).view(1, -1, 1, 1) for v in (mean, std)]
+            self.register_buffer('mean', shaped[0])
+            self.register_buffer('std', shaped[1])
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Predict whole images: (B, 3, H, W), or uint8 (B, H, W, 3) where it normalizes itself ->
+        """Predict whole images: (B, C, H, W), or uint8 (B, H, W, C) where it normalizes itself ->
         logits (B, K, H, W), or class ids uint8 (B, H, W) where it has the argmax.
         """
         if self.normalizes:
@@ -161,9 +164,9 @@ class InferenceGraph(nn.Module):
         """
         generator = torch.Generator().manual_seed(0)
         if self.normalizes:
-            return torch.randint(0, 256, (2, height, width, 3), dtype=torch.uint8,
+            return torch.randint(0, 256, (2, height, width, self.channels), dtype=torch.uint8,
                                  generator=generator)
-        return torch.randn(2, 3, height, width, generator=generator)
+        return torch.randn(2, self.channels, height, width, generator=generator)
 
     @property
     def dynamic_shapes(self) -> tuple[dict[int, Any]]:

@@ -1,5 +1,6 @@
 """What every encoder of this package can be asked for: what of it is trained, adapters, channels
 beyond three."""
+import math
 import os
 from collections.abc import Callable, Mapping
 from typing import Any, Optional
@@ -41,8 +42,14 @@ class EncoderOptions(nn.Module):
     #: Called as ``stored_maps(encode, images)`` by a frozen encoder in the place of
     #: ``encode(images)``: gives maps that were computed before. None: the encoder always computes.
     stored_maps: Optional[Callable] = None
+    #: The weight file of what is frozen (``file``, ``prefix``, ``sha256``), once a checkpoint of
+    #: the trained part has asked for it.
+    frozen_file: Optional[dict] = None
     #: Name of the convolution that reads the image.
     input_layer: str = ''
+    #: What sets the side of the stored grid of positions, with ``{side}`` or ``{pixels}`` in it; ''
+    #: for encoders without one.
+    grid_argument: str = ''
     #: Whether q, k and v lie in equal thirds of a layer ``qkv``.
     packed_qkv: bool = True
     # as given to set_options
@@ -244,7 +251,7 @@ class EncoderOptions(nn.Module):
         if differing.shapes:
             raise ValueError(f'{path} does not fit this {kind}: {len(differing.shapes)} tensors '
                              f'have other shapes, {", ".join(differing.shape_lines()[:3])}: '
-                             'another size of this encoder?')
+                             f'{self._shape_hint(differing.shapes)}')
         if differing.missing or differing.unexpected:
             raise ValueError(f'{path} does not fit this {kind}: it lacks {len(differing.missing)} '
                              f'tensors {differing.missing[:5]} and has '
@@ -252,6 +259,18 @@ class EncoderOptions(nn.Module):
                              f'{differing.unexpected[:5]}')
         self.load_state_dict(state, strict=False)  # strict would refuse the optional ones
         print_log(f'backbone: {kind} loaded from {path}', logger='current')
+
+    def _shape_hint(self, shapes: list[tuple[str, tuple[int, ...], tuple[int, ...]]]) -> str:
+        """What may be wrong with a file whose tensors have other shapes: ``(name, shape in the
+        file, shape in the encoder)``.
+        """
+        name, theirs, ours = shapes[0]
+        if not (self.grid_argument and len(shapes) == 1 and name.endswith('pos_embed')
+                and theirs[-1] == ours[-1]):
+            return 'another size of this encoder?'
+        side = math.isqrt(theirs[-2])  # of side * side positions and perhaps that of a class token
+        argument = self.grid_argument.format(side=side, pixels=side * vars(self)['patch_size'])
+        return f'its grid of positions has another side: set {argument} of the encoder'
 
 
 def _parameter(module: nn.Module, name: str) -> Optional[Tensor]:

@@ -170,6 +170,7 @@ class PlainViT(EncoderOptions, BaseModule):
     """
 
     input_layer = 'patch_embed.proj'
+    grid_argument = 'pos_grid={side}'
 
     def __init__(self, arch: Union[str,
                                    Mapping] = 'small', patch_size: int = 14, in_channels: int = 3,

@@ -9,9 +9,10 @@ from typing import Any, Optional, Protocol, runtime_checkable
 
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmseg_dg.registry import MODELS
+from mmseg_dg.utils.modules import child
 
 from .encoder_options import EncoderOptions
 from .plain_vit import _indices, quarters
@@ -42,7 +43,8 @@ class TimmEncoder(EncoderOptions, BaseModule):
         name: timm's model, e.g. ``eva02_large_patch14_448``.
         out_indices: Blocks whose maps are given, from 0, negative ones from the end; None: the last
             block of each quarter.
-        final_norm: Apply the model's final norm to each map.
+        final_norm: Apply the model's final norm to each map; of a model that is made to classify
+            pooled tokens (EVA-02, BEiT) the norm that follows the pooling, its ``fc_norm``.
         resize, scale_factor: As in :class:`PlainViT`.
         in_channels: Channels of the image.
         with_cp: Activation checkpointing.
@@ -54,11 +56,13 @@ class TimmEncoder(EncoderOptions, BaseModule):
 
     Raises:
         ImportError: timm is not installed, or older than the model.
-        ValueError: A model without patches or intermediate maps, or unknown values.
+        ValueError: A model without patches, intermediate maps or the final norm that is asked for,
+            or unknown values.
     """
 
     # the convolution that reads the image, see EncoderOptions
     input_layer = 'model.patch_embed.proj'
+    grid_argument = 'timm_args=dict(img_size={pixels})'
 
     def __init__(self, name: str, out_indices: Optional[Sequence[int]] = None,
                  final_norm: bool = True, resize: Optional[str] = None, scale_factor: float = 1.1,
@@ -68,6 +72,11 @@ class TimmEncoder(EncoderOptions, BaseModule):
         super().__init__(init_cfg=init_cfg)
         check_resize(resize, scale_factor, 'TimmEncoder')
         self.model = _create(name, in_channels, dict(timm_args or {}))
+        # timm gives maps through ``norm``, which is empty where the norm follows the pooling
+        if _is_empty(self.model, 'norm') and not _is_empty(self.model, 'fc_norm'):
+            self.model.norm, self.model.fc_norm = self.model.fc_norm, nn.Identity()
+        if final_norm and _is_empty(self.model, 'norm'):
+            raise ValueError(f'TimmEncoder: {name} has no final norm: set final_norm=False')
         count = len(self.model.blocks)
         self.out_indices = _indices(quarters(count) if out_indices is None else out_indices, count)
         self.final_norm, self.resize, self.scale_factor = final_norm, resize, scale_factor
@@ -109,10 +118,15 @@ class TimmEncoder(EncoderOptions, BaseModule):
 
     def adapted_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Tensors of a file as this encoder takes them: its names are timm's with ``model.`` before
-        them, its first convolution reads this number of channels.
+        them, its final norm is ``model.norm``, its first convolution reads this number of channels.
         """
         if not any(key.startswith('model.') for key in state):
             state = {f'model.{key}': value for key, value in state.items()}
+        if not any(key.startswith('model.norm.') for key in state):
+            state = {
+                key.replace('model.fc_norm.', 'model.norm.', 1): value
+                for key, value in state.items()
+            }
         return super().adapted_state(state)
 
     def layer_depth(self, name: str) -> int:
@@ -123,6 +137,12 @@ class TimmEncoder(EncoderOptions, BaseModule):
         count = len(self.model.blocks)
         # names are model.blocks.<block>...
         return count - 1 - int(name.split('.')[2]) if name.startswith('model.blocks.') else count
+
+
+def _is_empty(model: nn.Module, name: str) -> bool:
+    """Whether a model has no layer of this name, or one that changes nothing."""
+    layer = child(model, name)
+    return layer is None or isinstance(layer, nn.Identity)
 
 
 def _create(name: str, in_channels: int, options: dict) -> Any:

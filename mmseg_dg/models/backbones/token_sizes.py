@@ -58,7 +58,7 @@ def target_size(size: Sequence[int], patch: int, resize: Optional[str], factor: 
         # int(... + 0.5), not round(), which takes halves to the even number
         return pair(max(int(side / patch + 0.5), 1) * patch for side in (height, width))
     if resize == 'scale':
-        new = pair(int(factor * side // patch) * patch for side in (height, width))
+        new = pair(_scaled(side, patch, factor) for side in (height, width))
         if min(new) < patch:
             raise ValueError(
                 f'{owner}: an image of {width}x{height} (width x height) times {factor} is smaller '
@@ -84,9 +84,17 @@ def _free_size(size: Sequence[Any], patch: int, resize: Optional[str],
     if resize == 'multiple':  # floor(side / patch + 1/2)
         return tuple((2 * side + patch) // (2 * patch) * patch for side in size)
     if resize == 'scale':
-        exact = Fraction(factor).limit_denominator(1000)  # 1.1 is 11/10, no float any more
-        return tuple(side * exact.numerator // (exact.denominator * patch) * patch for side in size)
+        return tuple(_scaled(side, patch, factor) for side in size)
     return tuple(size)
+
+
+def _scaled(side: Any, patch: int, factor: float) -> Any:
+    """``floor(factor * side / patch) * patch`` of a side in pixels, an int or a symbol.
+
+    In whole numbers: 0.7 * 180 is 126, as a product of floats a little less.
+    """
+    exact = Fraction(factor).limit_denominator(1000)  # 1.1 is 11/10, no float any more
+    return side * exact.numerator // (exact.denominator * patch) * patch
 
 
 def fit_size(images: Tensor, patch: int, resize: Optional[str], factor: float,
