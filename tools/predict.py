@@ -8,12 +8,14 @@ Examples::
     python tools/predict.py mmseg_dg://city_day_mobilenetv2 'photos/**/*.jpg' --out out --device cpu
 
 Writes label maps, class shares and, where asked, overlays with a legend and confidence maps, under the names of the
-inputs. No labels are read. mim run: `mim run mmseg_dg predict ...`.
+inputs. No labels are read. Files that cannot be read are skipped, named at the end, and the exit status is then 1.
+mim run: `mim run mmseg_dg predict ...`.
 """
 import argparse
 import os
 import re
 import sys
+from typing import Optional
 
 # mmengine looks for a GPU once, when it is imported: hide the GPUs before that if the CPU is asked for
 if re.search(r'--device[ =]cpu( |$)', ' '.join(sys.argv)):
@@ -24,6 +26,7 @@ from mmseg_dg.apis.entry import run_tool  # noqa: E402
 from mmseg_dg.apis.inference import load_model  # noqa: E402
 from mmseg_dg.apis.loading import load  # noqa: E402
 from mmseg_dg.apis.predict_files import predict_files  # noqa: E402
+from mmseg_dg.evaluation import LabelFreeMetric  # noqa: E402
 from mmseg_dg.utils.allocator import keep_freed_memory  # noqa: E402
 
 
@@ -43,7 +46,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_intermixed_args()  # paths may stand before and behind the options
 
 
-def main() -> None:
+def main() -> Optional[int]:
     args = parse_args()
     if args.checkpoint is None:  # CONFIG is a folder, a checkpoint or an exported file
         model = load(args.config, args.device).model
@@ -54,7 +57,12 @@ def main() -> None:
                             args.label_free)
     sys.stdout.write(f'{written.images} images: {written.folder}\n')
     if written.label_free:
-        sys.stdout.write(f'label-free scores: {written.label_free}\n')
+        sys.stdout.write(f'label-free scores: {written.label_free} ({LabelFreeMetric().note})\n')
+    if written.skipped:
+        head = f'{len(written.skipped)} of {len(written.skipped) + written.images} files cannot be read:'
+        sys.stderr.write('\n  '.join([head, *written.skipped]) + '\n')
+        return 1
+    return None
 
 
 if __name__ == '__main__':

@@ -10,11 +10,18 @@ from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
 import numpy as np
+from mmengine.logging import print_log
 from PIL import Image
 from torch import Tensor
 
 from mmseg_dg.datasets.bit_depth import bits_used, to_uint8
-from mmseg_dg.datasets.folder_scan import PICTURE_SUFFIXES, endings, scan_folder
+from mmseg_dg.datasets.folder_scan import (
+    OTHER_ENDING,
+    PICTURE_SUFFIXES,
+    endings,
+    left_out_text,
+    scan_folder,
+)
 
 _WANTED = 'give uint8 (H, W, 3) in BGR order, as OpenCV reads'
 _SURE_16_BITS = 2**14  # a value from here on shows that more than 14 bits are used
@@ -103,21 +110,37 @@ def _expand(value: Any, number: str) -> list[Input]:
 
 
 def _of_folder(path: str) -> list[Input]:
-    """All images below a folder; an empty one is refused."""
+    """All images below a folder, and a line of the log about what is there besides; a folder
+    without images is refused.
+    """
     found = scan_folder(path, PICTURE_SUFFIXES)
-    if not found.files:
-        # ``left_out``: reason (other ending, hidden, ...) -> names of files that were not taken
-        others = [name for names in found.left_out.values() for name in names]
+    # ``left_out``: reason (other ending, hidden, ...) -> names of files that were not taken
+    left_out = dict(found.left_out)
+    # the scan knows .jpg and .JPG, but a file that is given by itself may end with .Jpg
+    mixed = [name for name in left_out.get(OTHER_ENDING, ()) if _is_picture(name)]
+    if mixed:
+        left_out[OTHER_ENDING] = [n for n in left_out[OTHER_ENDING] if not _is_picture(n)]
+    left_out = {reason: names for reason, names in left_out.items() if names}
+    files = sorted([*found.files, *mixed])
+    if not files:
+        others = [name for names in left_out.values() for name in names]
         raise FileNotFoundError(f'no images in {path}: '
                                 + (f'it has {endings(others)}' if others else 'it is empty')
                                 + f'; images end with {", ".join(PICTURE_SUFFIXES[::2])}')
-    return [Input(os.path.join(path, name), os.path.join(path, name), name) for name in found.files]
+    if left_out:
+        print_log(f'{path}: not predicted: {left_out_text(left_out)}', logger='current')
+    return [Input(os.path.join(path, name), os.path.join(path, name), name) for name in files]
+
+
+def _is_picture(name: str) -> bool:
+    """Whether a file's ending, in capitals or not, is that of a picture."""
+    return name.lower().endswith(PICTURE_SUFFIXES)
 
 
 def _of_pattern(pattern: str) -> list[Input]:
     """Images that fit a shell pattern, named from its first folder without wildcards on."""
     matched = [path for path in sorted(glob.glob(pattern, recursive=True)) if os.path.isfile(path)]
-    found = [path for path in matched if path.endswith(PICTURE_SUFFIXES)]
+    found = [path for path in matched if _is_picture(path)]
     if not found:
         raise FileNotFoundError(f'no image fits the pattern {pattern}'
                                 + ('; it fits '

@@ -72,8 +72,8 @@ def load(source: Union[str, Path], device: Union[str, torch.device, None] = None
     Raises:
         FileNotFoundError: Nothing there, no checkpoint in the folder, or no config beside the
             checkpoint.
-        ValueError: A file of another kind; graphs (``.onnx``, ``.pt2``) are run without this
-            package.
+        ValueError: A config, or a file of another kind; graphs (``.onnx``, ``.pt2``) are run
+            without this package.
     """
     path = Path(source)
     if path.suffix == '.safetensors' and path.is_file():
@@ -100,6 +100,9 @@ def model_files(source: Union[str, Path]) -> tuple[str, str]:
     if path.is_dir():
         config, checkpoint = run_files(path)
         return str(config), str(checkpoint)
+    if path.suffix == '.py':
+        raise ValueError(f'{path} is a config: give its CHECKPOINT as the second argument (in '
+                         'Python: mmseg_dg.apis.load_model(CONFIG, CHECKPOINT))')
     if not path.is_file():
         raise FileNotFoundError(f'there is no file or folder {path}')
     if path.suffix == '.safetensors':

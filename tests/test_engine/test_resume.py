@@ -227,6 +227,37 @@ def test_going_on_under_other_settings_is_said(tiny_config, run_config, tmp_path
     assert '+lr=0.07' in line.replace(' ', '') and '+max_iters=3' in line and 'work_dir' not in line
 
 
+@pytest.mark.parametrize('by_optimizer', [False, True])
+def test_a_stock_schedule_that_keeps_its_old_length_is_named(by_optimizer):
+    """mmengine restores it with its settings; those that only count iterations may differ."""
+    from types import SimpleNamespace
+
+    from mmengine.optim import MultiStepLR, PolyLR
+
+    from mmseg_dg.engine.hooks.resuming import report_kept_schedules
+
+    def schedules(end, rate=0.1):
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], rate)
+        return [PolyLR(optimizer, power=0.9, end=end, by_epoch=False), MultiStepLR(optimizer, [3], by_epoch=False)]
+
+    def warnings(end, rate=0.1):
+        said, states = [], [schedule.state_dict() for schedule in finished]
+        now = schedules(end, rate)
+        runner = SimpleNamespace(logger=SimpleNamespace(warning=said.append),
+                                 param_schedulers=dict(a=now) if by_optimizer else now)
+        report_kept_schedules(runner, dict(a=states) if by_optimizer else states)
+        return said
+
+    finished = schedules(2)
+    for schedule in finished:
+        schedule.optimizer.step()
+        schedule.step()
+    assert warnings(2) == []
+    longer, = warnings(4)
+    assert longer.startswith('PolyLR goes on') and 'end=2, not 4' in longer and 'total_iters=1, not 3' in longer
+    assert [line.split()[0] for line in warnings(2, rate=0.2)] == ['PolyLR', 'MultiStepLR']
+
+
 def test_changed_lines():
     from mmseg_dg.engine.hooks.resuming import changed_lines
     before = "a = 1\nmodel = dict(\n    type='A',\n    size=3)\nresume = False\nwork_dir = 'x'\n"

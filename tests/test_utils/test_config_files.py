@@ -50,6 +50,30 @@ def test_what_is_missing_is_said(folder):
         read_config_file(folder / 'c.py')
 
 
+@pytest.mark.parametrize('text, message', [
+    ('a = 1\nb = c + 1\n', "c.py, line 2: NameError: name 'c' is not defined"),
+    ("_base_ = ['base.py']\n\ny = _base_.model.nothing\n", "c.py, line 3: AttributeError: .*'nothing'"),
+    ('a = [1][3]\n', 'c.py, line 1: IndexError: '), ('\nassert False, "no"\n', 'c.py, line 2: AssertionError: no'),
+    ('def f():\n    return 1 / 0\n\n\na = f()\n', 'c.py, line 2: ZeroDivisionError: '),
+    ('a = dict(1, 2)\n', 'c.py, line 1: TypeError: '), ('a = 1\nb = )\n', 'c.py, line 2: unmatched'),
+    ('with open("x") as f:\n    pass\n', 'c.py: ConfigParsingError: '),
+    ("_base_ = ['broken.py']\n", "broken.py, line 2: NameError: name 'lr' is not defined"),
+    ("_base_ = ['absent.py']\n", 'c.py: FileNotFoundError: .*absent.py'),
+    ("_base_ = ['base.py']\nmodel = dict(a=dict(b=1))\n", 'c.py: TypeError: a=.* in child config'),
+    ('a = "grün"\n', 'c.py: not a text in UTF-8 .*save it as UTF-8')])
+def test_what_a_config_raises_is_one_error_with_its_place(folder, text, message):
+    (folder / 'base.py').write_text('model = dict(a=1)\n')
+    (folder / 'broken.py').write_text('\nrate = lr\n')
+    (folder / 'c.py').write_text(text, encoding='latin-1')
+    with pytest.raises(ValueError, match=message):
+        read_config_file(folder / 'c.py')
+
+
+def test_a_config_that_is_not_there_is_a_missing_file(folder):
+    with pytest.raises(FileNotFoundError, match='none.py'):
+        read_config_file(folder / 'none.py')
+
+
 def test_a_config_without_imports_changes_nothing(folder):
     (folder / 'c.py').write_text('a = 1\n')
     before = list(sys.path)

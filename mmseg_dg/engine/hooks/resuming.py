@@ -39,6 +39,7 @@ def prepare_resume(runner: Any, checkpoint: dict, weights_only: bool) -> None:
     else:
         check_complete(checkpoint, name)
         report_changes(runner, checkpoint['meta'])
+        report_kept_schedules(runner, checkpoint.get('param_schedulers'))
     dataset_meta = traits(runner.train_dataloader.dataset).metainfo or None
     if same_when_plain(dataset_meta, checkpoint['meta'].get('dataset_meta')):
         # The file has plain values (lists for tuples), and mmengine compares pickles: it would say
@@ -87,17 +88,54 @@ def changed_lines(before: Any, now: str) -> list[str]:
     return [line for line in changed if line[1:] not in both]
 
 
+#: Where a schedule is, not what it is: parts of the state of mmengine's schedules.
+_PROGRESS = ('last_step', 'best', 'num_bad_epochs', 'cooldown_counter')
+
+
+def report_kept_schedules(runner: Any, states: Any) -> None:
+    """Warn of schedules that will not follow this run's config.
+
+    mmengine takes a schedule out of the checkpoint with its settings: a finished run that is made
+    longer keeps the rate it ended with. Schedules of this package follow the config
+    (:func:`follow_new_schedule`).
+
+    Args:
+        runner: The runner that resumes; its schedules are those of its config yet.
+        states: ``param_schedulers`` of the checkpoint: a state per schedule in a list, or with
+            several optimizers a dict of lists.
+    """
+    for schedule, state in zip(_in_a_row(runner.param_schedulers), _in_a_row(states)):
+        if isinstance(schedule, ClosedForm):
+            continue
+        changed = [
+            f'{key}={state[key]}, not {value}' for key, value in schedule.state_dict().items()
+            if key in state and key not in _PROGRESS and not key.startswith('_')
+            and not callable(value) and not same_when_plain(value, state[key])
+        ]
+        if changed:
+            runner.logger.warning(
+                f'{type(schedule).__name__} goes on as the checkpoint has it ({"; ".join(changed)})'
+                ': the learning rate does not follow this config. WarmupPolyLR and the other '
+                'schedules of mmseg_dg do; --resume-weights-only takes it from the config')
+
+
+def _in_a_row(schedules: Any) -> list:
+    """Schedules, or their states, of all optimizers: a list, a dict of lists by optimizer, or
+    None.
+    """
+    if isinstance(schedules, dict):
+        return [schedule for of_one in schedules.values() for schedule in of_one]
+    return list(schedules or ())
+
+
 def follow_new_schedule(runner: Any) -> None:
     """Let the first iteration after a resume have the rate that this run's config gives it.
 
     The optimizer comes back with the rate of the checkpoint, which is 0 at the end of a finished
     run. A schedule that is a closed form of the iteration knows what the rate is now: the same
-    number where the length of the run is the same.
+    number where the length of the run is the same. Of others :func:`report_kept_schedules` warns.
     """
-    schedulers = runner.param_schedulers or ()
-    if isinstance(schedulers, dict):  # several optimizers: {name: its schedulers}
-        schedulers = [scheduler for of_one in schedulers.values() for scheduler in of_one]
-    for scheduler in schedulers:
+    for scheduler in _in_a_row(runner.param_schedulers):
         if isinstance(scheduler, ClosedForm):
             scheduler.write()
 
