@@ -5,17 +5,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / 'tools' / 'dev'))
 import _committed_rows as committed  # noqa: E402
+import _committed_rules as rules  # noqa: E402
 import claims_table  # noqa: E402
 import status_table  # noqa: E402
 
-FILES = ('tools/dev/_committed_rows.py', 'tools/dev/claims_table.py', 'tools/dev/status_table.py', 'README.md',
-         'mmseg_dg/apis/leaderboard/judgment.py', 'docs/benchmarks/claims.yml', 'docs/benchmarks/status.yml')
+FILES = ('tools/dev/_committed_rows.py', 'tools/dev/_committed_rules.py', 'tools/dev/claims_table.py',
+         'tools/dev/status_table.py', 'README.md', 'mmseg_dg/apis/leaderboard/judgment.py',
+         'docs/benchmarks/claims.yml', 'docs/benchmarks/status.yml', 'configs/suites/small_uda.yml')
+HAND = 'by hand, no upper control'  # of made-up rows without a suite
 
 
 def rows_of(suite, scores, metric=None, **more):
@@ -26,7 +30,7 @@ def rows_of(suite, scores, metric=None, **more):
             found[f'{suite}/{arm}_seed{seed}.json'] = dict(dict(
                 schema=1, arm=arm, seed=seed, score='t/mIoU', last_three=0 if metric else score, options=[],
                 metrics={metric: score} if metric else {}, curve={'10': score + 5, '40': score},
-                budget=dict(steps=40)), **more)
+                budget=dict(steps=40, images=160)), **more)
     return found
 
 
@@ -40,9 +44,13 @@ def test_the_pages_are_what_the_rows_say(command):
     assert done.returncode == 0, done.stderr
 
 
-def test_schema_is_that_of_the_leaderboard():
+def test_constants_are_those_of_the_leaderboard():
+    from mmseg_dg.apis.leaderboard.fairness import TOLERANCE
     from mmseg_dg.apis.leaderboard.rows import SCHEMA
-    assert committed.SCHEMA == SCHEMA
+    from mmseg_dg.apis.leaderboard.suite import Suite
+    assert (committed.SCHEMA, rules.TOLERANCE, rules.LEAST_SPREAD) == (SCHEMA, TOLERANCE, Suite.least_spread)
+    gain = committed.judgment.paired_gain({0: 2., 1: 3.}, {0: 1., 1: 2.}, None, 'no counts')
+    assert gain.verdict == f'gain{committed.ALONE}' and gain.lacking == 'no counts'
 
 
 # ---------------------------------------------------------------- two claims decided by hand
@@ -50,11 +58,12 @@ def test_a_claim_that_holds():
     """Differences 2, 3 and 4: mean 3, half of the interval 4.303 * 1 / sqrt(3) = 2.48."""
     rows = rows_of('s', dict(ours=[50, 52, 54], control=[48, 49, 50]))
     verdict = committed.judge(rows, GAIN)
-    assert (verdict.answer, verdict.text) == ('yes', '+3.00 ± 2.48, 3 seeds')
+    assert (verdict.answer, verdict.text) == ('yes', f'+3.00 ± 2.48, 3 seeds alone; {HAND}')
     assert sorted(verdict.rows) == sorted(rows)
     page = claims_table.page(rows, [dict(claim='It helps', page='hrda.md', measure='gain', judged=[
         dict(bench='made up', by=GAIN)])])
-    assert ('| It helps ([hrda](../hrda.md)) | made up | **yes** | +3.00 ± 2.48, 3 seeds | '
+    assert ('| It helps ([hrda](../hrda.md)) | made up | **yes** | '
+            f'+3.00 ± 2.48, 3 seeds alone; {HAND} | '
             '[ours_seed0](rows/s/ours_seed0.json), [ours_seed1](rows/s/ours_seed1.json)') in page
     assert 'Of 1 judgements: 1 yes, 0 no, 0 undecided.' in page
 
@@ -65,15 +74,16 @@ def test_a_claim_that_does_not_hold():
             **rows_of('many', dict(ours=[44, 45.25, 45.5], control=[40, 41, 41]))}
     verdict = committed.judge(rows, dict(more=dict(first=dict(ours='few ours', control='few control'),
                                                    second=dict(ours='many ours', control='many control'))))
-    assert (verdict.answer, verdict.text) == ('no', '-3.00 ± 0.62, 3 seeds') and len(verdict.rows) == 12
+    assert (verdict.answer, verdict.text) == ('no', f'-3.00 ± 0.62, 3 seeds alone; {HAND}')
+    assert len(verdict.rows) == 12
 
 
 # ---------------------------------------------------------------- what stays open
 @pytest.mark.parametrize('scores, text', [
     (dict(), 'no run'),
     (dict(ours=[50]), 'no run of s control'),
-    (dict(ours=[50], control=[40]), '+10.00, 1 seed (one seed)'),
-    (dict(ours=[50, 40], control=[48, 41]), '+0.50 ± 19.06, 2 seeds (level)')])
+    (dict(ours=[50], control=[40]), '+10.00, 1 seed (one seed); by hand, no upper control'),
+    (dict(ours=[50, 40], control=[48, 41]), '+0.50 ± 19.06, 2 seeds alone (level); by hand, no upper control')])
 def test_what_leaves_a_claim_undecided(scores, text):
     verdict = committed.judge(rows_of('s', scores), GAIN)
     assert (verdict.answer, verdict.text) == ('undecided', text)
@@ -92,7 +102,7 @@ def test_metrics_of_classes_are_means_and_must_be_there():
 def test_falling_and_all_parts():
     rows = rows_of('s', dict(joint=[30, 31, 32], deft=[34, 35, 36.5]))
     fall = dict(fall=dict(rows='s joint', after=0.25))  # 5 points above its end at iteration 10 of 40
-    assert committed.judge(rows, fall).text == '+5.00 ± 0.00, 3 seeds'
+    assert committed.judge(rows, fall).text == '+5.00 ± 0.00, 3 seeds alone'
     both = dict(all=[fall, dict(gain=dict(ours='s deft', control='s joint'))])
     assert committed.judge(rows, both).answer == 'yes'
     both['all'][1]['gain'] = dict(ours='s joint', control='s deft')
@@ -171,6 +181,125 @@ def test_options_tell_arms_apart():
         committed.select(rows, 's')
 
 
+# ---------------------------------------------------------------- the leaderboard's rules
+@pytest.fixture
+def suite(tmp_path, monkeypatch):
+    """A suite ``s`` with its controls, and an empty folder for counts by drive."""
+    (tmp_path / 's.yml').write_text('lower: control\nupper: full\nscore: t/mIoU\n')
+    monkeypatch.setattr(rules, 'SUITES', tmp_path)
+    monkeypatch.setattr(rules, 'ROWS', tmp_path)
+    return tmp_path
+
+
+def said(rows):
+    return status_table.sentence(rows, 'here', 's ours', 's control', linked=False)
+
+
+def test_a_suite_with_close_controls_is_not_published(suite):
+    rows = rows_of('s', dict(ours=[53, 54, 55], control=[48, 49, 50], full=[49.5, 51, 52]))
+    assert said(rows) == 'not published: controls 1.8 apart (here)'
+    verdict = committed.judge(rows, GAIN)
+    assert (verdict.answer, verdict.text) == ('undecided', 'not published: controls 1.8 apart')
+    assert sorted(verdict.rows) == sorted(rows)  # those of the upper control as well
+    assert committed.judge(rows, dict(fall=dict(rows='s ours', after=0.25))).text.startswith('not published')
+    assert committed.judge(rows, dict(more=dict(first=GAIN['gain'], second=GAIN['gain']))).answer == 'undecided'
+    for name in [name for name in rows if 'full' in name]:
+        del rows[name]
+    assert said(rows) == 'not published: no run of the control full (here)'
+    (suite / 's.yml').write_text('lower: control\nranked: false\n')
+    assert said(rows) == 'not published: its suite ranks nothing (here)'
+
+
+def test_controls_are_those_of_the_encoder(suite):
+    (suite / 's.yml').write_text('lower: control\nupper: full\nencoders: {small: {}, large: {}}\n')
+    rows = rows_of('s', {'control-small': [40], 'full-small': [50], 'control-large': [40], 'full-large': [41]})
+    assert rules.unpublished(rows, 's', 'ours-small')[0] == ''
+    assert rules.unpublished(rows, 's', 'ours-large')[0] == 'not published: controls 1.0 apart'
+
+
+def test_unequal_budgets_are_not_compared(suite):
+    rows = rows_of('s', dict(ours=[53, 54, 55], control=[48, 49, 50], full=[60, 60, 60]))
+    rows['s/ours_seed1.json']['budget'] = dict(steps=80, images=320)
+    assert said(rows) == 'not compared: budgets of 160 and 320 images (here)'
+    assert committed.judge(rows, GAIN).answer == 'undecided'
+    rows['s/ours_seed1.json']['budget'] = dict(steps=40, images=160.5)  # 0.3 %
+    assert said(rows).startswith('gain +5.00')
+
+
+def test_arms_that_still_rise_are_marked():
+    rows = rows_of('s', dict(ours=[51, 52], control=[48, 49]), rise_in_last_quarter=0.5)
+    assert 'rises' not in said(rows)
+    for seed, rise in enumerate((2.2, 1.6)):
+        rows[f's/control_seed{seed}.json']['rise_in_last_quarter'] = rise
+    assert said(rows).endswith('(here; by hand, no upper control; the control rises +1.90)')
+    assert committed.judge(rows, GAIN).text.endswith('; the control rises +1.90')
+
+
+def counts(folder, rows, hits):
+    """Beside each row the counts of two drives ``a`` and ``b``, 100 pixels each, one class: IoU = share of hits."""
+    from mmseg_dg.evaluation.drives import Drives, write_counts
+    for name, row in rows.items():
+        (folder / 's').mkdir(exist_ok=True)
+        matrices = np.array([[[hit, 100 - hit]] for hit in hits[row['arm']]])
+        row['metrics']['t/mIoU'] = row['last_three']
+        write_counts(folder / name.replace('.json', '_drives.npz'), dict(t=[Drives(('a', 'b'), matrices)]))
+
+
+def test_a_suite_asks_for_both_intervals(suite):
+    """Drives +10 and -2 points: the mean of seeds is +4, of drives anything from -2 to +10."""
+    rows = rows_of('s', dict(ours=[54, 54.1, 53.9], control=[50, 50, 50], full=[60, 60, 60]))
+    assert said(rows) == 'gain +4.00 ± 0.25, 3 seeds alone, over control (here)'
+    verdict = committed.judge(rows, GAIN)
+    assert verdict.answer == 'undecided'
+    assert verdict.text == '+4.00 ± 0.25, 3 seeds alone (no counts by drive beside 6 of 6 rows)'
+    counts(suite, rows, dict(ours=(60, 48), control=(50, 50), full=(60, 60)))
+    assert said(rows) == 'level +4.00 ± 0.25, 3 seeds, drives -2.00 to +10.00, over control (here)'
+    counts(suite, rows, dict(ours=(56, 52), control=(50, 50), full=(60, 60)))
+    assert said(rows) == '**gain** +4.00 ± 0.25, 3 seeds, drives +2.00 to +6.00, over control (here)'
+    assert committed.judge(rows, GAIN).answer == 'yes'
+    (suite / 's' / 'control_seed1_drives.npz').unlink()
+    assert committed.judge(rows, GAIN).text.endswith('(no counts by drive beside 1 of 6 rows)')
+
+
+def test_counts_that_are_not_of_the_score_give_no_interval(suite):
+    rows = rows_of('s', dict(ours=[54, 54, 54], control=[50, 50, 50], full=[60, 60, 60]))
+    counts(suite, rows, dict(ours=(56, 52), control=(50, 50), full=(60, 60)))
+    rows['s/ours_seed0.json']['metrics']['t/mIoU'] = 60.
+    assert committed.judge(rows, GAIN).text.endswith('(counts by drive of other domains or drives)')
+
+
+@pytest.mark.ci
+@pytest.mark.parametrize('path', sorted((ROOT / 'configs' / 'suites').glob('*.yml')), ids=lambda path: path.stem)
+def test_every_suite_keeps_counts_by_drive(path):
+    """So that an interval over drives is asked of each of them."""
+    if path.stem not in ('ablations', 'metafile'):
+        from mmseg_dg.apis.leaderboard import read_suite
+        for arm in read_suite(path).arms:
+            assert 'DriveMetric' in str(arm.cfg.val_evaluator), arm.name
+
+
+def test_worth_of_a_method_stands_where_the_page_asks_for_it():
+    rows = rows_of('s', dict(ours=[51, 52], control=[48, 49]))
+    methods = [dict(method='Ours (new)', page='p', compared=[dict(bench='here', ours='s ours', control='s control')]),
+               dict(method='Other', page='p', compared=[dict(bench='here', ours='s other', control='s control')])]
+    assert status_table.worth(rows, methods, 'Ours (new)') == said(rows)
+    assert status_table.worth(rows, methods, 'Other') == 'no run with a row'
+    with pytest.raises(ValueError, match="'New' is no method of .*status.yml"):
+        status_table.worth(rows, methods, 'New')
+    text = 'a | <!-- worth: Ours (new) -->old<!-- end --> |'
+    assert status_table.WORTH.search(text).group(2) == 'Ours (new)'
+
+
+def test_the_readme_has_no_other_verdicts():
+    """Its table of systems says what a system is worth by rows, or what was seen with one seed."""
+    table = (ROOT / 'README.md').read_text(encoding='utf-8').split('## The systems')[1].split('\n## ')[0]
+    lines = [line for line in table.splitlines() if line.startswith('| ')][1:]
+    assert len(lines) == 6
+    for line in lines:
+        by_hand = status_table.WORTH.sub('', ' '.join(line.split('|')[4:]))  # status and gain
+        assert '<!-- worth: ' in line and not any(word in by_hand for word in ('gain', 'level', 'loss', 'above', '+'))
+
+
 # ---------------------------------------------------------------- the scripts
 @pytest.fixture
 def copy(tmp_path):
@@ -199,7 +328,7 @@ def test_without_rows_everything_is_open(copy):
 def test_new_rows_make_the_pages_stale(copy):
     for name in ('claims_table', 'status_table'):
         run(copy, name)
-    scores = dict(dacs=[30, 31, 32], daformer=[32, 34, 36], source_only=[29, 32, 31])
+    scores = dict(dacs=[30, 31, 32], daformer=[32, 34, 36], source_only=[29, 32, 31], target_only=[40, 41, 42])
     for name, row in rows_of('small_uda', scores).items():
         row['metrics']['idd/mIoU.tail'] = row['last_three']
         path = copy / 'docs' / 'benchmarks' / 'rows' / name
@@ -210,10 +339,11 @@ def test_new_rows_make_the_pages_stale(copy):
         assert done.returncode == 1 and f'run tools/dev/{name}.py' in done.stderr
         assert run(copy, name).returncode == 0 and run(copy, name, '--check').returncode == 0
     page = (copy / 'docs' / 'benchmarks' / 'claims.md').read_text()
-    assert '| small_uda (CamVid to IDD) | **yes** | +3.00 ± 2.48, 3 seeds | [daformer_seed0](rows/small_uda/' in page
+    assert ('| small_uda (CamVid to IDD) | undecided | +3.00 ± 2.48, 3 seeds alone (drives are resampled for the mIoU '
+            'alone) | [daformer_seed0](rows/small_uda/' in page)
     readme = (copy / 'README.md').read_text()
-    assert ('| level +0.33 ± 2.87, 3 seeds over source_only (CamVid to IDD, rows [1](docs/benchmarks/rows/small_uda/'
-            in readme)
+    assert ('| level +0.33 ± 2.87, 3 seeds alone, over source_only (CamVid to IDD; '
+            'rows [1](docs/benchmarks/rows/small_uda/' in readme)
     assert 'masked pass (MIC)](configs/mic/README.md) | no run with a row |' in readme
 
 
@@ -233,6 +363,6 @@ def test_status_says_nothing_where_one_side_has_no_row():
     assert status_table.sentence(rows, 'here', 's ours', 's control') == ''
     rows.update(rows_of('s', dict(control=[40, 42])))
     assert status_table.sentence(rows, 'here', 's ours', 's control') == (
-        '**gain** +9.50 ± 6.35, 2 seeds over control (here, '
+        'gain +9.50 ± 6.35, 2 seeds alone, over control (here; by hand, no upper control; '
         'rows [1](docs/benchmarks/rows/s/ours_seed0.json) [2](docs/benchmarks/rows/s/ours_seed1.json) '
         '[3](docs/benchmarks/rows/s/control_seed0.json) [4](docs/benchmarks/rows/s/control_seed1.json))')

@@ -2,36 +2,28 @@
 
 A selector is ``SUITE ARM [KEY=VALUE ...] [!KEY=VALUE ...] [subset=PATTERN]``: rows below the folder SUITE with this
 arm, these options, without those behind a ``!``, and lists of labels of this name (shell style). Gains are judged as
-in the leaderboard (mmseg_dg/apis/leaderboard/judgment.py), over seeds; neither torch nor mmengine is needed.
+in the leaderboard: mmseg_dg/apis/leaderboard/judgment.py, and _committed_rules.py for the rest of its rules.
 """
-import importlib.util
 import json
 import re
 import statistics
 import sys
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple, Optional
 
-ROOT = Path(__file__).resolve().parents[2]
-ROWS = ROOT / 'docs' / 'benchmarks' / 'rows'
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import _committed_rules as rules  # noqa: E402
+from _committed_rules import ROOT, ROWS, judgment  # noqa: E402, F401
+
 #: Of rows.SCHEMA in mmseg_dg/apis/leaderboard.
 SCHEMA = 1
 YES, NO, UNDECIDED = 'yes', 'no', 'undecided'
-
-
-def _judgment() -> ModuleType:
-    """``mmseg_dg.apis.leaderboard.judgment`` by its file: importing the package would load torch."""
-    path = ROOT / 'mmseg_dg' / 'apis' / 'leaderboard' / 'judgment.py'
-    spec = importlib.util.spec_from_file_location('judgment', path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules['judgment'] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-judgment = _judgment()
+#: End of the leaderboard's verdict where the interval over drives is asked for and lacking.
+ALONE = ' (seeds alone)'
+#: Of rows without a suite: nothing says whether their benchmark can tell methods apart.
+BY_HAND = 'by hand, no upper control'
 
 
 class Verdict(NamedTuple):
@@ -56,7 +48,8 @@ def read_rows(folder: Path = ROWS) -> dict[str, dict]:
     found = {}
     for path in sorted(folder.rglob('*.json')):
         row = json.loads(path.read_text(encoding='utf-8'))
-        lacking = [key for key in ('arm', 'seed', 'score', 'last_three', 'metrics') if key not in row]
+        lacking = [key for key in ('arm', 'seed', 'score', 'last_three', 'metrics', 'budget')
+                   if key not in row]
         if row.get('schema', SCHEMA) != SCHEMA or lacking:  # the first rows did not name it
             raise ValueError(f'{path}: no row of schema {SCHEMA}' + (f', it lacks {lacking}' if lacking else ''))
         found[path.relative_to(folder).as_posix()] = row
@@ -136,11 +129,15 @@ class Compared(NamedTuple):
         gain: The leaderboard's; None where no pair has both.
         missing: Selectors without a row.
         rows: Names of the rows.
+        refused: Why there must be no verdict (unpublished suite, unequal budgets); '' if there may.
+        marks: What a reader of the verdict has to know.
     """
     differences: dict
     gain: Any
     missing: list
     rows: list
+    refused: str = ''
+    marks: Sequence[str] = ()
 
 
 def compare(rows: dict[str, dict], ours: str, control: str, metric: Any = None) -> Compared:
@@ -156,32 +153,57 @@ def compare(rows: dict[str, dict], ours: str, control: str, metric: Any = None) 
     missing = [selector for selector, side in zip((ours, control), sides) if not side]
     with_lists = any(len({pair[0] for pair in side}) < len(side) for side in sides)
     arm, base = (by_pair(side, metric, with_lists) for side in sides)
-    return Compared(differences={pair: arm[pair] - base[pair] for pair in arm if pair in base},
-                    gain=judgment.paired_gain(arm, base), missing=missing,
-                    rows=[name for side in sides for name, _ in side.values()])
+    # what remains to be asked is asked of pairs that both have
+    entries = [{pair if with_lists else pair[0]: entry for pair, entry in side.items()} for side in sides]
+    both = [(entries[0][pair], entries[1][pair]) for pair in entries[0] if pair in entries[1]]
+    drives, lacking = rules.drives_interval(both, metric)
+    gain = judgment.paired_gain(arm, base, drives, lacking)
+    names = [name for side in sides for name, _ in side.values()]
+    refused, controls = _unpublished(rows, (ours, control)) if gain else ('', [])
+    budgets = rules.unequal_budgets([row for pair in both for _, row in pair])
+    marks = [] if all(rules.is_suite(selector.split()[0]) for selector in (ours, control)) else [BY_HAND]
+    for who, side in zip(('the method', 'the control'), sides):
+        marks += rules.rising(who, [row for _, row in side.values()])
+    return Compared(differences={pair: arm[pair] - base[pair] for pair in arm if pair in base}, gain=gain,
+                    missing=missing, rows=list(dict.fromkeys(names + (controls if refused else []))),
+                    refused=refused or budgets, marks=marks)
+
+
+def _unpublished(rows: dict[str, dict], selectors: Sequence[str]) -> tuple[str, list]:
+    """The first suite of several selectors that is not published: why, and its controls' rows; ``('', [])``."""
+    for selector in selectors:
+        suite, arm, *_ = selector.split()
+        refused, controls = rules.unpublished(rows, suite, arm)
+        if refused:
+            return refused, controls
+    return '', []
 
 
 def gain_text(gain: Any) -> str:
-    """A ``Gain`` of the leaderboard: ``+3.00 ± 2.48, 3 seeds``, without ± for one seed."""
-    half = '' if gain.half is None else f' ± {gain.half:.2f}'
-    return f'{gain.mean:+.2f}{half}, {gain.pairs} seed{"s" if gain.pairs > 1 else ""}'
-
-
-def of_gain(gain: Any, missing: list, rows: list) -> Verdict:
-    """The verdict a gain stands for: a gain is yes, a loss is no; level and one seed leave it open.
-
-    Args:
-        gain: ``Gain`` of the leaderboard, or None where no seed has both rows.
-        missing: Selectors without a row; with any the answer is open.
-        rows: Names of the rows it rests on.
+    """A ``Gain`` of the leaderboard: ``+3.00 ± 2.48, 3 seeds, drives +0.10 to +5.20``; ``3 seeds alone`` without an
+    interval over drives, no ± for one seed.
     """
-    if missing:
-        return Verdict(UNDECIDED, 'no run' if not rows else f'no run of {" and ".join(missing)}', rows)
-    if gain is None:
-        return Verdict(UNDECIDED, 'no seed that both have', rows)
-    answer = {'gain': YES, 'loss': NO}.get(gain.verdict, UNDECIDED)
-    why = '' if answer != UNDECIDED else f' ({gain.verdict})'
-    return Verdict(answer, gain_text(gain) + why, rows)
+    if gain.half is None:
+        return f'{gain.mean:+.2f}, {gain.pairs} seed'
+    drives = ' alone' if gain.drives is None else f', drives {gain.drives[0]:+.2f} to {gain.drives[1]:+.2f}'
+    return f'{gain.mean:+.2f} ± {gain.half:.2f}, {gain.pairs} seeds{drives}'
+
+
+def of_gain(found: Compared) -> Verdict:
+    """The verdict a gain stands for: a gain is yes, a loss is no; level, one seed, a suite's gain over
+    seeds alone and what the leaderboard's rules refuse leave it open.
+    """
+    if found.missing:
+        return Verdict(UNDECIDED, 'no run' if not found.rows else f'no run of {" and ".join(found.missing)}',
+                       found.rows)
+    if found.gain is None:
+        return Verdict(UNDECIDED, 'no seed that both have', found.rows)
+    if found.refused:
+        return Verdict(UNDECIDED, found.refused, found.rows)
+    answer = {'gain': YES, 'loss': NO}.get(found.gain.verdict, UNDECIDED)
+    alone = found.gain.verdict.endswith(ALONE)
+    why = '' if answer != UNDECIDED else f' ({found.gain.lacking if alone else found.gain.verdict})'
+    return Verdict(answer, '; '.join([gain_text(found.gain) + why, *found.marks]), found.rows)
 
 
 # ------------------------------------------------------------------ claims
@@ -199,18 +221,21 @@ def judge(rows: dict[str, dict], test: dict) -> Verdict:
     """
     (kind, what), = test.items()  # exactly one entry
     if kind == 'gain':
-        found = compare(rows, **what)
-        return of_gain(found.gain, found.missing, found.rows)
+        return of_gain(compare(rows, **what))
     if kind == 'more':
         first, second = compare(rows, **what['first']), compare(rows, **what['second'])
         gain = judgment.paired_gain(first.differences, second.differences)  # of gains, seed by seed
-        return of_gain(gain, first.missing + second.missing, first.rows + second.rows)
+        marks = [f'{mark} ({which})' for found, which in ((first, 'first'), (second, 'second')) for mark in found.marks
+                 if mark != BY_HAND] + [BY_HAND] * (BY_HAND in [*first.marks, *second.marks])
+        return of_gain(Compared({}, gain, first.missing + second.missing, first.rows + second.rows,
+                                first.refused or second.refused, marks))
     if kind == 'fall':
         chosen = select(rows, what['rows'])
         early = {pair: _at(row, what['after']) for pair, (_, row) in chosen.items()}
         late = by_pair(chosen, None, True)
-        return of_gain(judgment.paired_gain(early, late), [] if chosen else [what['rows']],
-                       [name for name, _ in chosen.values()])
+        refused, controls = _unpublished(rows, [what['rows']]) if chosen else ('', [])
+        return of_gain(Compared({}, judgment.paired_gain(early, late), [] if chosen else [what['rows']],
+                                [name for name, _ in chosen.values()] + (controls if refused else []), refused))
     if kind == 'all':
         parts = [judge(rows, part) for part in what]
         answers = {part.answer for part in parts}

@@ -21,10 +21,14 @@ HEAD = '''# What the systems claim
 <!-- written by tools/dev/claims_table.py from claims.yml and rows/; do not edit -->
 
 Each claim is judged by the [leaderboard's rule](../leaderboard.md#rules) on the committed
-[rows](../leaderboard.md#rows): *yes* where the 95 % interval over seeds lies above 0, *no* where it lies below,
-else *undecided*, with the reason. Intervals are over seeds only; a suite's own page also resamples recordings. Runs
-without a committed row do not count. All of it is at small scale: an answer holds for the benchmark named, and
-nothing here speaks about the papers' own.
+[rows](../leaderboard.md#rows), scores as the mean of the last three evaluations: *yes* where every 95 % interval lies
+above 0, *no* where every one lies below, else *undecided*, with the reason. A suite whose controls are too close is
+not published, and arms of unequal budgets are not compared. *Rises*: the arm's score rose by more than a point in the
+last quarter, so that more steps would change the answer. Intervals over drives are of a suite's mIoU; its gains on
+thirds of the classes are over *seeds alone*, and undecided. Differences of gains, falls and runs by hand have seeds
+alone to be judged by. Runs *by hand* have no upper control either: nothing says whether their benchmark can tell
+methods apart. Runs without a committed row do not count. All of it is at small scale: an answer holds for the
+benchmark named, and nothing here speaks about the papers' own.
 '''
 
 

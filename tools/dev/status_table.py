@@ -1,10 +1,11 @@
-"""Write README.md's table of gains from the committed rows.
+"""Write what README.md says of gains from the committed rows.
 
     python tools/dev/status_table.py            # write it where it is stale
     python tools/dev/status_table.py --check    # say so and exit with 1 (`make lint`)
 
-It stands between ``<!-- gains: ... -->`` and ``<!-- end -->``. Which arm is compared with which is in
-docs/benchmarks/status.yml; a method without a row of both has "no run with a row".
+The table stands between ``<!-- gains: ... -->`` and ``<!-- end -->``; what it says of one method, without links to
+rows, between ``<!-- worth: METHOD -->`` and ``<!-- end -->``, as often as the page has that. Which arm is compared
+with which is in docs/benchmarks/status.yml; a method without a row of both has "no run with a row".
 """
 import argparse
 import re
@@ -19,8 +20,8 @@ import _committed_rows as committed  # noqa: E402
 PAGE = committed.ROOT / 'README.md'
 METHODS = committed.ROOT / 'docs' / 'benchmarks' / 'status.yml'
 BLOCK = re.compile(r'(<!-- gains: .*? -->\n).*?(<!-- end -->)', re.DOTALL)
-#: What the leaderboard's verdicts are called in a sentence.
-WORDS = {'gain': '**gain**', 'loss': '**loss**', 'level': 'level', 'one seed': 'undecided'}
+WORTH = re.compile(r'(<!-- worth: (.*?) -->).*?(<!-- end -->)')
+NOTHING = 'no run with a row'
 
 
 def table(rows: dict, methods: list) -> str:
@@ -34,12 +35,30 @@ def table(rows: dict, methods: list) -> str:
     lines = ['| method | against its control, points |', '|---|---|']
     for entry in methods:
         cells = [cell for comparison in entry['compared'] if (cell := sentence(rows, **comparison))]
-        lines.append(f'| [{entry["method"]}]({entry["page"]}) | {"; ".join(cells) or "no run with a row"} |')
+        lines.append(f'| [{entry["method"]}]({entry["page"]}) | {"; ".join(cells) or NOTHING} |')
     return '\n'.join(lines) + '\n'
 
 
-def sentence(rows: dict, bench: str, ours: str, control: str, over: str = '') -> str:
-    """What the rows say of an arm against its control; '' where they have no seed in common.
+def worth(rows: dict, methods: list, name: str) -> str:
+    """What the table says of one method, without links.
+
+    Args:
+        rows, methods: As for :func:`table`.
+        name: ``method`` of an entry.
+
+    Raises:
+        ValueError: There is no such entry.
+    """
+    entry = next((entry for entry in methods if entry['method'] == name), None)
+    if entry is None:
+        raise ValueError(f'{PAGE}: worth: {name!r} is no method of {METHODS}: {[e["method"] for e in methods]}')
+    cells = [cell for each in entry['compared'] if (cell := sentence(rows, **each, linked=False))]
+    return '; '.join(cells) or NOTHING
+
+
+def sentence(rows: dict, bench: str, ours: str, control: str, over: str = '', linked: bool = True) -> str:
+    """What the rows say of an arm against its control, bold where intervals over seeds and drives agree; '' where they
+    have no seed in common.
 
     Args:
         rows: All committed rows by name.
@@ -47,14 +66,21 @@ def sentence(rows: dict, bench: str, ours: str, control: str, over: str = '') ->
         ours: Selector of the arm.
         control: Selector of the control.
         over: The control in words; '': the arm's name in its selector.
+        linked: Whether the rows are linked.
     """
     found = committed.compare(rows, ours, control)
     if found.gain is None:
         return ''
     # files, not their folder: the documentation site has no page for it
     where = ' '.join(f'[{n}](docs/benchmarks/rows/{name})' for n, name in enumerate(found.rows, 1))
-    gain = f'{WORDS[found.gain.verdict]} {committed.gain_text(found.gain)}'
-    return f'{gain} over {over or control.split()[1]} ({bench}, rows {where})'
+    notes = [bench, *([] if found.refused else found.marks), *([f'rows {where}'] if linked else [])]
+    verdict = found.refused
+    if not verdict:
+        word = found.gain.verdict.removesuffix(committed.ALONE).replace('one seed', 'undecided')
+        if found.gain.drives and word in ('gain', 'loss'):  # over seeds and drives
+            word = f'**{word}**'
+        verdict = f'{word} {committed.gain_text(found.gain)}, over {over or control.split()[1]}'
+    return f'{verdict} ({"; ".join(notes)})'
 
 
 def main() -> int:
@@ -65,8 +91,10 @@ def main() -> int:
     if not BLOCK.search(text):
         sys.stderr.write(f'{PAGE} has no place for the table: <!-- gains: ... --> and <!-- end -->\n')
         return 1
-    lines = table(committed.read_rows(), yaml.safe_load(METHODS.read_text(encoding='utf-8')))
+    rows, methods = committed.read_rows(), yaml.safe_load(METHODS.read_text(encoding='utf-8'))
+    lines = table(rows, methods)
     new = BLOCK.sub(lambda match: f'{match.group(1)}{lines}{match.group(2)}', text)
+    new = WORTH.sub(lambda match: match.group(1) + worth(rows, methods, match.group(2)) + match.group(3), new)
     return committed.write_or_check(PAGE, new, args.check)
 
 
