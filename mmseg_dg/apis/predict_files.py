@@ -107,10 +107,12 @@ def _refuse_foreign(out: Path, names: Sequence[str]) -> None:
     if (out / SHARES).is_file():  # written before the first result
         return
     for name in names:
-        if any(path.is_file() for path in (out / name).rglob('*')):
+        # results are PNG, whatever the images are
+        if any(path.is_file() for path in (out / name).rglob('[!.]*.png')):
             raise FileExistsError(
                 f'{out / name} has files that are no results of a prediction (there is no '
-                f'{out / SHARES}) and could be overwritten: give another folder for the results')
+                f'{out / SHARES}) and could be overwritten: give another folder for the results, '
+                'or delete this one if it is what an earlier prediction left')
 
 
 def listed(path: Union[str, Path]) -> list[Input]:

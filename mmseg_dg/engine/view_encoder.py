@@ -7,7 +7,7 @@ import errno
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
@@ -73,6 +73,16 @@ def _existing(folder: Path) -> Path:
     return folder
 
 
+def _written(folder: Path) -> int:
+    """Bytes of the arrays below a folder; another run may move or delete them meanwhile."""
+    found = 0
+    with suppress(FileNotFoundError):
+        for path in folder.rglob('*.npy'):
+            with suppress(FileNotFoundError):
+                found += path.stat().st_blocks * 512
+    return found
+
+
 def check_space(encoders: Mapping[Path, 'ViewEncoder']) -> list[str]:
     """Refuse to begin where a disk has no room for all streams that are still to be encoded.
 
@@ -94,8 +104,7 @@ def check_space(encoders: Mapping[Path, 'ViewEncoder']) -> list[str]:
         total, free = sum(plan.bytes for plan in plans.values()), free_bytes(folders[0])
         # bytes that interrupted builds really wrote (st_blocks counts 512 bytes each): their files
         # have their full size from the start
-        written = sum(path.stat().st_blocks * 512 for folder in folders
-                      for path in folder.rglob('*.npy'))
+        written = sum(_written(folder) for folder in folders)
         if total > free + written:
             needs = ', '.join(
                 f'stream "{name}": {plan.images} images x {plan.views} views need '

@@ -49,6 +49,7 @@ def check_recordable(method: BaseModel) -> None:
             "save='trained' leaves a frozen encoder out of checkpoints, but no encoder is frozen: "
             "set trainable='none' or 'adapters' of the encoder, or save='whole'")
     for places, encoder, names in frozen:
+        encoder.frozen_file = None  # of an earlier training of the same method
         path = _shown(places[0])
         if _file_of(encoder) is None:
             raise ValueError(
@@ -116,13 +117,22 @@ def restore_frozen(method: BaseModel, state: MutableMapping[str, Tensor]) -> Non
         record = json.loads(bytes(state.pop(key).tolist()))
         place = key[:-len(f'.{RECORD}')]
         path = _shown(place)
+        inferring_needs_it = place.startswith('student.')
+        if place not in frozen and not inferring_needs_it:
+            print_log(
+                f'{path}, which only training needs, is left out: the config has no such '
+                'encoder, or no file for it', logger='current')
+            continue
         if place not in frozen:
             raise CheckpointError(
                 f'this checkpoint was written with a frozen encoder {path}, which the config has '
                 'not: give the config it was trained with')
         places, encoder, names = frozen[place]
-        file = _find(path, record, _file_of(encoder))
-        _read(encoder, file, record['prefix'])
+        if inferring_needs_it or _lies_somewhere(record, _file_of(encoder)):
+            file = _find(path, record, _file_of(encoder))
+            _read(encoder, file, record['prefix'])
+        else:  # a training reads it when it begins, and ends there without it
+            file = 'nowhere: its file is missing, and only training needs it'
         values, expected = encoder.state_dict(), set(method.state_dict())
         for place in places:
             for name in names:
@@ -132,6 +142,12 @@ def restore_frozen(method: BaseModel, state: MutableMapping[str, Tensor]) -> Non
         print_log(
             f'the frozen part of {path} comes from {file} (SHA-256 {record["sha256"][:8]}...)',
             logger='current')
+
+
+def _lies_somewhere(record: dict, configured: Optional[tuple]) -> bool:
+    """Whether there is any file at the places that :func:`_find` looks at."""
+    places = [record['file'], *(configured[:1] if configured else ())]
+    return any(os.path.isfile(_on_disk(place)) for place in places)
 
 
 def _find(path: str, record: dict, configured: Optional[tuple]) -> str:

@@ -114,8 +114,8 @@ class MultiStreamDataPreprocessor(_AnyChannels):
 
 
 def check_channels(what: str, preprocessor: SegDataPreProcessor, inputs: Any) -> None:
-    """Refuse images that do not have the channels the normalization is for; a single mean or
-    standard deviation, which is for all channels, is repeated for each of them.
+    """Refuse images that do not have the channels the normalization is for. A single mean or
+    standard deviation is for all of them.
 
     Args:
         what: What the images are called in the message.
@@ -137,9 +137,6 @@ def check_channels(what: str, preprocessor: SegDataPreProcessor, inputs: Any) ->
                 f'{values.numel()} values: give one mean and std per channel, in the order '
                 'of the file (tools/analysis_tools/channel_statistics.py computes them), '
                 'and in_channels of the encoder')
-        if values.numel() < count:
-            # jitters and other augmentations undo the normalization channel by channel
-            setattr(preprocessor, name, values.expand(count, 1, 1).clone())
     if preprocessor.channel_conversion and count > 3:
         raise ValueError(f'{what} have {count} channels: bgr_to_rgb (rgb_to_bgr) of the '
                          'data_preprocessor swaps three and would do nothing here; set it to '

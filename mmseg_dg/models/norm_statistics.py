@@ -2,7 +2,7 @@
 
 Shapes: B images, C channels, H x W pixels.
 """
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -18,9 +18,11 @@ def norm_layers(network: nn.Module) -> list[_BatchNorm]:
 
 
 @contextmanager
-def collecting(layers: Sequence[_BatchNorm]) -> Iterator[None]:
+def collecting(layers: Sequence[_BatchNorm]) -> Iterator[Callable[[int], None]]:
     """Inside, running statistics start anew and become averages over the batches that pass, each
-    weighted by its number of images.
+    weighted by its number of images. What is given is a function: called with a number of images
+    before a prediction, it makes every pass of that prediction count so much, where a network cuts
+    an image into several (HRDA's windows).
 
     The running mean is that of all images. The running variance is the average of the batches'
     unbiased variances; the variance between the means of batches is not in it, so that it comes
@@ -33,10 +35,16 @@ def collecting(layers: Sequence[_BatchNorm]) -> Iterator[None]:
         ValueError: A layer gets a single value per channel, which has no variance: a batch of one
             image behind global pooling.
     """
+    layers = list(dict.fromkeys(layers))  # a layer that is listed twice counts a batch once
     momenta = [layer.momentum for layer in layers]
     # images so far, by the running mean they went into: a layer may have two sets of statistics
     # (TwoStatistics), and be passed several times by a batch
     images_of: dict[int, int] = {}
+    said: list[int] = []  # images of the prediction, where the caller has said so
+
+    def holds(images: int) -> None:
+        """Note the number of images of the predictions from now on."""
+        said[:] = [images]
 
     def weigh(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         """Forward pre-hook: the share of this batch (B, C, ...) in the images so far."""
@@ -47,8 +55,9 @@ def collecting(layers: Sequence[_BatchNorm]) -> Iterator[None]:
                 f'a BatchNorm layer of {batch.shape[1]} channels gets one value per channel (a '
                 'batch of one image behind global pooling), which has no variance: estimate its '
                 'statistics on batches of two images or more')
-        images_of[statistics] = images_of.get(statistics, 0) + len(batch)
-        layer.momentum = len(batch) / images_of[statistics]  # type: ignore[assignment]
+        images = said[0] if said else len(batch)
+        images_of[statistics] = images_of.get(statistics, 0) + images
+        layer.momentum = images / images_of[statistics]  # type: ignore[assignment]
 
     hooks = [layer.register_forward_pre_hook(weigh) for layer in layers]
     for layer in layers:
@@ -56,7 +65,7 @@ def collecting(layers: Sequence[_BatchNorm]) -> Iterator[None]:
         layer.momentum = None  # a plain average until the hook says better
         layer.train()
     try:
-        yield
+        yield holds
     finally:
         for layer, momentum, hook in zip(layers, momenta, hooks):
             hook.remove()
@@ -89,8 +98,9 @@ def estimate_statistics(network: nn.Module, batches: Iterable[Tensor]) -> int:
                          'statistics: there is nothing to estimate')
     network.eval()  # all but the BatchNorm layers, which ``collecting`` puts into training mode
     count = 0
-    with collecting(layers):
+    with collecting(layers) as holds:
         for images in batches:
+            holds(len(images))
             # a whole prediction, so that all parts run (HRDA: on both scales); only the statistics
             # that the layers collect meanwhile are wanted
             predict_logits(network, images)

@@ -226,10 +226,10 @@ def _check_image(image: Tensor, at_least: bool = False) -> None:
 
 
 def _per_channel(values: ChannelValues, name: str, image: Tensor) -> Tensor:
-    """One value per channel as (C, 1, 1), of the image's dtype and on its device; ValueError, which
-    has ``name``, for another number of values than channels.
+    """One value per channel as (C, 1, 1), of the image's dtype and on its device; a single value
+    is for all channels. ValueError, which has ``name``, for another number of values.
     """
     tensor = torch.as_tensor(values, dtype=image.dtype, device=image.device).flatten()  # (C,)
-    if tensor.numel() != image.shape[-3]:
+    if tensor.numel() not in (1, image.shape[-3]):
         raise ValueError(f'{name} must hold {image.shape[-3]} values, got {tensor.numel()}')
-    return tensor.view(-1, 1, 1)  # (C, 1, 1), against (..., C, H, W)
+    return tensor.expand(image.shape[-3]).view(-1, 1, 1)  # (C, 1, 1), against (..., C, H, W)

@@ -23,7 +23,8 @@ def counted_logs(folder: Path) -> list[Path]:
     """
     if not Path(folder).is_dir():
         return []
-    logs = sorted(path for path in Path(folder).iterdir() if path.is_dir() and _is_log(path))
+    logs = sorted((path for path in Path(folder).iterdir() if path.is_dir() and _is_log(path)),
+                  key=_time_of)
     anew = [i for i, log in enumerate(logs) if _began_anew(log)]
     return logs[anew[-1]:] if anew else logs
 
@@ -35,6 +36,14 @@ def _began_anew(log: Path) -> bool:
     resumed, overwrote = dumped_setting(log, 'resume'), dumped_setting(log, 'overwrite')
     anew = resumed is False or (overwrote is True and resumed is None)
     return anew and bool(iterations_of(log))
+
+
+def _time_of(log: Path) -> tuple[str, str]:
+    """What orders log folders: the time in the name of mmengine's log file, which stays where
+    somebody renamed the folder, else the folder's name.
+    """
+    files = sorted(path.stem for path in log.glob('[0-9]*_[0-9]*.log'))
+    return (files[0] if files else log.name), log.name
 
 
 def _is_log(folder: Path) -> bool:

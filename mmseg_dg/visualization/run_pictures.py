@@ -32,9 +32,19 @@ class _Kept(NamedTuple):
     folder: Path
     material: dict[str, Any]
 
-    def find(self, path: str) -> Optional[dict]:
-        """The entry of an image, by its path; None where this run did not keep it."""
-        return next((p for p in self.material['pictures'] if p['path'] == path), None)
+    def find(self, image: '_Image') -> Optional[dict]:
+        """The entry of an image; None where this run did not keep it."""
+        return next((p for p in self.material['pictures'] if _image_of(p) == image), None)
+
+
+#: Number of an image in its dataset, and its file with the folder it lies in: what is above may
+#: have moved between two runs.
+_Image = tuple[int, str]
+
+
+def _image_of(picture: dict) -> _Image:
+    """Which image an entry of ``pictures.json`` is of."""
+    return int(picture['index']), '/'.join(Path(picture['path']).parts[-2:])
 
 
 def pictures(records: Sequence[RunRecord]) -> str:
@@ -56,9 +66,9 @@ def pictures(records: Sequence[RunRecord]) -> str:
                 parts.append('<p>Runs with other images, classes or colors under this name are '
                              'shown apart.</p>')
             parts.append(_legend(group[0].material))
-            for words, paths in _chosen(group):
+            for words, images in _chosen(group):
                 parts.append(f'<h4>{html.escape(words)}</h4>')
-                parts += [_row(group, domain, path, damaged) for path in paths]
+                parts += [_row(group, domain, image, damaged) for image in images]
     if damaged:
         names = ', '.join(dict.fromkeys(map(str, damaged)))
         parts.append(f'<p class="damaged">Left out, because they cannot be read: '
@@ -87,9 +97,9 @@ def _comparable(found: Sequence[_Kept]) -> list[list[_Kept]]:
     for kept in found:
         for group in groups:
             first = group[0].material
-            paths = {p['path'] for other in group for p in other.material['pictures']}
+            images = {_image_of(p) for other in group for p in other.material['pictures']}
             if (all(first[key] == kept.material[key] for key in ('classes', 'palette'))
-                    and any(p['path'] in paths for p in kept.material['pictures'])):
+                    and any(_image_of(p) in images for p in kept.material['pictures'])):
                 group.append(kept)
                 break
         else:
@@ -97,24 +107,24 @@ def _comparable(found: Sequence[_Kept]) -> list[list[_Kept]]:
     return groups
 
 
-def _chosen(group: Sequence[_Kept]) -> list[tuple[str, list[str]]]:
-    """What a group shows: ``(heading, paths of images)``; an image that is the best (or the worst)
+def _chosen(group: Sequence[_Kept]) -> list[tuple[str, list[_Image]]]:
+    """What a group shows: ``(heading, images)``; an image that is the best (or the worst)
     of several runs is shown once, below all their names.
     """
-    samples = dict.fromkeys(p['path'] for kept in group for p in kept.material['pictures']
-                            if 'sample' in p['kinds'])
+    samples = dict.fromkeys(
+        _image_of(p) for kept in group for p in kept.material['pictures'] if 'sample' in p['kinds'])
     chosen = [('spread over the domain', list(samples))]
     for kind, words in _KINDS:
-        titles: dict[str, list[str]] = {}  # by path
+        titles: dict[_Image, list[str]] = {}
         for kept in group:
             for picture in kept.material['pictures']:
                 if kind in picture['kinds']:
-                    titles.setdefault(picture['path'], []).append(kept.record.title)
-        by_runs: dict[str, list[str]] = {}
-        for path, names in titles.items():
-            by_runs.setdefault(f'{words} {", ".join(names)}', []).append(path)
+                    titles.setdefault(_image_of(picture), []).append(kept.record.title)
+        by_runs: dict[str, list[_Image]] = {}
+        for image, names in titles.items():
+            by_runs.setdefault(f'{words} {", ".join(names)}', []).append(image)
         chosen += by_runs.items()
-    return [(words, paths) for words, paths in chosen if paths]
+    return [(words, images) for words, images in chosen if images]
 
 
 def _legend(material: dict) -> str:
@@ -124,18 +134,18 @@ def _legend(material: dict) -> str:
     return f'<p class="legend">{items}<span><i style="background:#000"></i>not labeled</span></p>'
 
 
-def _row(group: Sequence[_Kept], domain: str, path: str, damaged: list[Path]) -> str:
+def _row(group: Sequence[_Kept], domain: str, wanted: _Image, damaged: list[Path]) -> str:
     """A row of pictures of one image, as HTML: picture and label once, then prediction and
     confidence of each run that kept it.
 
     Args:
         group: Runs that can be compared.
         domain: The domain.
-        path: Of the image, as in ``pictures.json``.
+        wanted: The image.
         damaged: Gets the files that cannot be read.
     """
     palette = group[0].material['palette']
-    shown = [(kept, entry) for kept in group if (entry := kept.find(path)) is not None]
+    shown = [(kept, entry) for kept in group if (entry := kept.find(wanted)) is not None]
 
     def read(kept: _Kept, entry: dict, what: str, flags: int) -> Optional[np.ndarray]:
         """A kept picture as :func:`read_picture`; None where it was not kept."""
@@ -150,7 +160,8 @@ def _row(group: Sequence[_Kept], domain: str, path: str, damaged: list[Path]) ->
     figures = []
     image, label = first('image.jpg', cv2.IMREAD_COLOR), first('label.png', cv2.IMREAD_GRAYSCALE)
     if image is not None:
-        figures.append(_figure(jpeg(image[..., ::-1]), f'image {Path(path).name}'))  # BGR to RGB
+        figures.append(_figure(jpeg(image[..., ::-1]),
+                               f'image {wanted[1].split("/")[-1]}'))  # BGR to RGB
     if label is not None:
         figures.append(_figure(_png(colorize(label, palette)), 'label'))
     for kept, entry in shown:
@@ -160,7 +171,7 @@ def _row(group: Sequence[_Kept], domain: str, path: str, damaged: list[Path]) ->
             # the number is the file's own in ``data-value``, unrounded
             score = '' if entry['score'] is None else (
                 f', mIoU <span data-domain="{html.escape(domain)}" data-metric="image.mIoU" '
-                f'data-run="{html.escape(title)}" data-image="{html.escape(path)}" '
+                f'data-run="{html.escape(title)}" data-image="{html.escape(entry["path"])}" '
                 f'data-value="{entry["score"]!r}">{entry["score"]:.1f}</span>')
             figures.append(_figure(_png(colorize(ids, palette)), title, score))
         confidence = read(kept, entry, 'confidence.png', cv2.IMREAD_GRAYSCALE)

@@ -135,9 +135,17 @@ def test_the_encoder_of_a_projected_distance_is_left_out_too(file, tmp_path):
     other = MODELS.build(cfg)
     other.load_state_dict(dict(state))
     assert all(torch.equal(value, whole[key]) for key, value in other.state_dict().items())
-    (tmp_path / 'reference.pth').unlink()
+    (tmp_path / 'reference.pth').write_bytes(b'another')
     with pytest.raises(CheckpointError, match='projected_distance.encoder is in .*reference.pth'):
         MODELS.build(cfg).load_state_dict(dict(state))
+    (tmp_path / 'reference.pth').unlink()  # a test, which does not use it, goes without
+    other = MODELS.build(cfg)
+    other.load_state_dict(dict(state))
+    assert all(torch.equal(value, whole[key]) for key, value in other.student.state_dict(prefix='student.').items())
+    plain = {key: value for key, value in cfg.items() if key != 'feature_distance'}
+    left = dict(state)
+    restore_frozen(MODELS.build(plain), left)
+    assert not any(key.endswith('frozen_file') for key in left)
     torch.save(dict(state_dict=state, meta={}), tmp_path / 'iter_1.pth')
     run = Config(dict(default_scope='mmseg_dg', model=cfg))
     export = export_segmentor(tmp_path / 'iter_1.pth', tmp_path / 'out.pth', run)  # no network has that encoder

@@ -78,6 +78,17 @@ def test_a_layer_that_a_batch_passes_twice():
     assert int(layer.num_batches_tracked) == 6
 
 
+def test_windows_of_an_image_count_as_the_image():
+    """HRDA sends an image through a layer as a whole and as windows; a layer listed twice counts once."""
+    layer = nn.BatchNorm2d(1)
+    with collecting([layer, layer]) as holds:
+        for images, whole, windows in ((2, 1., 3.), (1, 4., 6.)):
+            holds(images)
+            layer(torch.full((images, 1, 2, 2), whole))
+            layer(torch.full((9 * images, 1, 2, 2), windows))
+    assert float(layer.running_mean) == pytest.approx((2 * 1 + 2 * 3 + 1 * 4 + 1 * 6) / 6)
+
+
 def test_compiled_layers_count_alike():
     layers = nn.Sequential(nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1))
     images = torch.randn(9, 1, 2, 2)

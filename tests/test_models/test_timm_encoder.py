@@ -52,10 +52,13 @@ def test_the_norm_behind_the_pooling_is_the_final_norm(tmp_path):
     name, x = 'eva02_tiny_patch14_224', torch.randn(1, 3, 56, 56)
     encoder = TimmEncoder(name, timm_args=SMALL).eval()
     plain = TimmEncoder(name, timm_args=SMALL, final_norm=False).eval()
-    plain.load_state_dict(encoder.state_dict())
-    with torch.no_grad():
-        for part in (encoder, plain):  # a norm that can be told from another
-            part.model.norm.weight.copy_(torch.linspace(0.5, 2, 32))
+    # without it the encoder keeps its names, and the maps that a head was trained on
+    assert 'model.fc_norm.weight' in plain.state_dict() and 'model.norm.weight' in encoder.state_dict()
+    with pytest.raises(RuntimeError, match='model.fc_norm.weight'):
+        encoder.load_state_dict(plain.state_dict())
+    plain.load_state_dict({k.replace('model.norm.', 'model.fc_norm.'): v for k, v in encoder.state_dict().items()})
+    with torch.no_grad():  # a norm that can be told from another
+        encoder.model.norm.weight.copy_(torch.linspace(0.5, 2, 32))
     for normed, raw in zip(encoder(x), plain(x)):
         expected = torch.nn.functional.layer_norm(raw.movedim(1, -1), (32, ), encoder.model.norm.weight,
                                                   encoder.model.norm.bias, encoder.model.norm.eps).movedim(-1, 1)

@@ -205,5 +205,5 @@ def test_wrong_arguments():
         color_jitter(image, IDENTITY._replace(order=(0, 1, 2, 2)))
     with pytest.raises(ValueError, match='std must hold 3 values, got 2'):
         normalize(image, MEAN, [1., 2.])
-    with pytest.raises(ValueError, match='mean must hold 3 values, got 1'):
-        denormalize(image, [1.], STD)
+    with pytest.raises(ValueError, match='mean must hold 3 values, got 4'):
+        denormalize(image, [1.] * 4, STD)

@@ -51,7 +51,10 @@ def unpublished(rows: dict[str, dict], folder: str, arm: str) -> tuple[str, list
     suite = yaml.safe_load((SUITES / f'{folder}.yml').read_text(encoding='utf-8'))
     if not suite.get('ranked', True):
         return 'not published: its suite ranks nothing', []
-    encoder = next((f'-{name}' for name in suite.get('encoders') or {} if arm.endswith(f'-{name}')), '')
+    encoders = suite.get('encoders') or {}
+    # with several encoders an arm is called ARM-ENCODER; of x-small and small the longer name fits
+    endings = [f'-{name}' for name in encoders if len(encoders) > 1 and arm.endswith(f'-{name}')]
+    encoder = max(endings, key=len, default='')
     means, names = [], []
     for control in (suite['lower'] + encoder, suite['upper'] + encoder):
         own = {name: row for name, row in rows.items() if name.split('/')[0] == folder and row['arm'] == control}

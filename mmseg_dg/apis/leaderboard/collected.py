@@ -15,7 +15,7 @@ from mmseg_dg.apis.launch import RECORD
 from mmseg_dg.apis.row_configs import load_config
 from mmseg_dg.apis.study import read_record
 from mmseg_dg.utils.config_files import read_config_file
-from mmseg_dg.utils.run_logs import counted_logs
+from mmseg_dg.utils.run_logs import counted_logs, iterations_of
 
 from .rows import (
     COST,
@@ -71,6 +71,8 @@ def collected_row(folder: Path, score: Optional[str] = None, arm: Optional[str] 
     attempts = [
         _Attempt(log) for path in counted_logs(folder) for log in sorted(path.glob('*.log'))
     ]
+    # a test in the work dir of its training leaves a log, too
+    attempts = [attempt for attempt in attempts if iterations_of(attempt.folder)] or attempts
     recorded = [attempt.record for attempt in attempts if attempt.record]
     if command is not None:
         source = 'given'
@@ -103,12 +105,14 @@ class _Attempt:
         log: The log file.
 
     Attributes:
+        folder: Where the log lies.
         record: Contents of ``run.json``; {} where there is none.
         header: Versions, seed and number of processes that the log begins with, by the names of a
             row.
         logged_seconds: Between the first and the last line of the log.
     """
     def __init__(self, log: Path) -> None:
+        self.folder = log.parent
         text = log.read_text(encoding='utf-8', errors='replace')
         self.record = read_record(log.parent / RECORD, needs='command')
         self.header = {

@@ -19,9 +19,10 @@ from mmseg_dg.registry import METRICS
 
 _CONFUSION = r'[am]Acc|mIoU|(IoU|Acc)\..+'
 #: Metrics that do not list their scores, derived classes first, and what the scores are called.
-_SCORES_OF = ((ClassBiasMetric, rf'{_CONFUSION}|(mIoU|mAcc)\.(head|middle|tail)|Share\..+'),
-              (ConfusionMatrixMetric, _CONFUSION), (CalibrationMetric,
-                                                    r'ECE|confidence|accuracy|AURC|risk\.\d+'))
+_SCORES_OF = (((ClassBiasMetric, DriveMetric),
+               rf'{_CONFUSION}|(mIoU|mAcc)\.(head|middle|tail)|Share\..+'),
+              ((ConfusionMatrixMetric, ), _CONFUSION), ((CalibrationMetric, ),
+                                                        r'ECE|confidence|accuracy|AURC|risk\.\d+'))
 
 
 def loaders_by_domain(cfg: Config) -> dict[str, Any]:
@@ -137,15 +138,15 @@ def _is_label_free(metric: Mapping) -> bool:
 
 def _gives(metric: Mapping, name: str) -> bool:
     """Whether a metric of a domain may give the score ``name``; True for metrics of other
-    packages, whose scores are not known.
+    packages and for subclasses of ours, whose scores are not known.
     """
     kind, prefix = _class_of(metric), metric.get('prefix')
-    if issubclass(kind, LabelFreeMetric):
+    if kind is LabelFreeMetric:
         built = kind(**{key: value for key, value in metric.items() if key != 'type'})
         # the teacher is known only when there is a network
         names = (*built.score_names, *(['teacher_agreement'] if built.teacher else []))
         pattern = '|'.join(map(re.escape, names))
     else:
-        pattern = next((scores for known, scores in _SCORES_OF if issubclass(kind, known)), '.+')
+        pattern = next((scores for known, scores in _SCORES_OF if kind in known), '.+')
     start = re.escape(f'{prefix}/') if prefix else ''
     return re.fullmatch(f'{start}({pattern})', name) is not None

@@ -28,19 +28,21 @@ _ENCODER_KEYS = {'options'}
 class _UniqueKeys(yaml.SafeLoader):
     """YAML whose mappings say each key once: of two arms of one name, the first would vanish.
     """
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict:
-        """As the base class, which takes the last of equal keys; ValueError where there are such.
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        """As the base class, of which the last of equal keys would be taken; ValueError where there
+        are such. Merges (``<<``) are not resolved yet: a key may take the place of a merged one.
         """
+        node = super().compose_mapping_node(anchor)
         seen: set = set()
         for key_node, _ in node.value:
             if not isinstance(key_node, yaml.ScalarNode) or key_node.value == '<<':
                 continue  # no name, which the base class refuses; or a merge, which adds keys
-            key = self.construct_object(key_node, deep=True)
+            key = key_node.value
             if key in seen:
                 raise ValueError(f'line {key_node.start_mark.line + 1}: the key {key!r} is there '
                                  'twice; rename or remove one')
             seen.add(key)
-        return super().construct_mapping(node, deep)
+        return node
 
 
 def read_suite(path: Path) -> Suite:

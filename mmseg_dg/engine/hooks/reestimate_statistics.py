@@ -101,8 +101,9 @@ class ReestimateStatisticsHook(Hook):
         devices = [mean.device] if mean is not None and mean.is_cuda else []
         method.eval()  # all but the chosen layers, which collecting() puts into training mode
         try:
-            with collecting(layers), torch.random.fork_rng(
+            with collecting(layers) as holds, torch.random.fork_rng(
                     devices=devices), local_seed(seed), torch.no_grad():
+                holds(1)  # batches are of one size: every pass of a layer counts the same
                 self._run(runner, method, network, seed)
         finally:
             method.train()

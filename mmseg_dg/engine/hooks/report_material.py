@@ -326,7 +326,9 @@ def read_photo(path: str, loader: Optional[LoadImageFromFile] = None) -> Optiona
         return cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
     try:
         loaded = loader.transform(dict(img_path=path))
-    except (ValueError, OSError, ImportError):  # a picture is not worth the run
+    # mmcv's step asserts that there is an image, OpenCV has an exception of its own
+    except (ValueError, OSError, ImportError, AssertionError, KeyError,
+            cv2.error):  # a picture is not worth the run
         return None
     if loaded is None:
         return None

@@ -73,7 +73,7 @@ class TimmEncoder(EncoderOptions, BaseModule):
         check_resize(resize, scale_factor, 'TimmEncoder')
         self.model = _create(name, in_channels, dict(timm_args or {}))
         # timm gives maps through ``norm``, which is empty where the norm follows the pooling
-        if _is_empty(self.model, 'norm') and not _is_empty(self.model, 'fc_norm'):
+        if final_norm and _is_empty(self.model, 'norm') and not _is_empty(self.model, 'fc_norm'):
             self.model.norm, self.model.fc_norm = self.model.fc_norm, nn.Identity()
         if final_norm and _is_empty(self.model, 'norm'):
             raise ValueError(f'TimmEncoder: {name} has no final norm: set final_norm=False')
@@ -119,14 +119,17 @@ class TimmEncoder(EncoderOptions, BaseModule):
     def adapted_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Tensors of a file as this encoder takes them: its names are timm's with ``model.`` before
         them, its final norm is ``model.norm``, its first convolution reads this number of channels.
+
+        A file that has ``model.`` already is one of this encoder, and keeps its names: trained
+        before ``final_norm`` acted on norms behind the pooling, it is refused where that is on.
         """
         if not any(key.startswith('model.') for key in state):
             state = {f'model.{key}': value for key, value in state.items()}
-        if not any(key.startswith('model.norm.') for key in state):
-            state = {
-                key.replace('model.fc_norm.', 'model.norm.', 1): value
-                for key, value in state.items()
-            }
+            if self.final_norm and not any(key.startswith('model.norm.') for key in state):
+                state = {
+                    key.replace('model.fc_norm.', 'model.norm.', 1): value
+                    for key, value in state.items()
+                }
         return super().adapted_state(state)
 
     def layer_depth(self, name: str) -> int:
