@@ -15,6 +15,7 @@ from mmseg.models.segmentors import BaseSegmentor
 from PIL import Image
 
 from mmseg_dg.utils.atomic_files import written_whole
+from mmseg_dg.utils.console import duration
 from mmseg_dg.visualization.tiles import save_picture
 
 from .inputs import Input
@@ -127,7 +128,7 @@ class ResultWriter:
         text = f'{done} frames done'  # of a video that does not say how many it has
         if self.total:
             rest = max(self.total - done, 0) * (now - self.start) / done
-            text = f'{done} of {self.total} images, {_duration(rest)} left'
+            text = f'{done} of {self.total} images, {duration(rest)} left'
         print_log(text, logger='current')
 
     def write_tables(self) -> None:
@@ -152,12 +153,3 @@ def _save_png(path: Path, values: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(path) as part, open(part, 'wb') as file:
         Image.fromarray(values).save(file, format='PNG')
-
-
-def _duration(seconds: float) -> str:
-    """Seconds as ``1 h 5 min``, ``5 min 2 s`` or ``2 s``."""
-    minutes, seconds = divmod(int(round(seconds)), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f'{hours} h {minutes} min'
-    return f'{minutes} min {seconds} s' if minutes else f'{seconds} s'

@@ -78,8 +78,9 @@ KINDS: dict[str, Kind] = {
                          'every decode head'),
     'count': Kind('error', 'not the known number of images', 'complete the download; or use a '
                   'list on purpose'),
+    # no error: the data may be examined before, or on another machine than, the training
     'weights': Kind(
-        'error', 'pretrained weights without which a training stops at its start', 'do what the '
+        'warning', 'pretrained weights without which a training stops at its start', 'do what the '
         'message says; to start from random weights on purpose: init_cfg=None; where the training '
         'will run on another machine: --ignore weights'),
     'no_known_class': Kind('warning', 'label is ignored altogether', 'leave the image out', True),
